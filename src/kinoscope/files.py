@@ -1,0 +1,111 @@
+"""Writing files so that a crash, a full disk or Ctrl-C never leaves half of one; hashing them."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import OutputError
+
+_CURES = {
+    errno.ENOSPC: "free some space, or choose an output folder on another disk",
+    errno.EDQUOT: "free some space, or choose an output folder on another disk",
+    errno.EROFS: "choose an output folder that can be written",
+    errno.EACCES: "choose an output folder that you may write to",
+    errno.EPERM: "choose an output folder that you may write to",
+    errno.ENOTDIR: "a part of the path is a file: choose another output path",
+    errno.EISDIR: "the path is a folder: name a file in it",
+    errno.EEXIST: "something with this name is in the way: choose another output path",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+@contextmanager
+def output_errors(path: str | Path) -> Iterator[None]:
+    """Turn an ``OSError`` raised while writing below ``path`` into an :class:`OutputError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"cannot be written: {reason}", where=path, cure=_CURES.get(error.errno or 0)) from error
+
+
+def make_folder(path: str | Path) -> Path:
+    """Create ``path`` with its parents; raises :class:`OutputError` where that is impossible."""
+    folder = Path(path)
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success sync it and rename it into place, on failure delete it.
+
+    Raises:
+        OutputError: when the folder or the file cannot be written.
+    """
+    target = Path(path)
+    make_folder(target.parent)
+    with output_errors(target):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        # The suffix stays: some writers (PyAV, NumPy) choose their format by it.
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem[:80]}.", suffix=f".part{target.suffix}")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's 0600 would hide results from colleagues
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(target.parent)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: str | Path, value: Any, *, indent: int | None = 1) -> None:
+    """Write ``value`` as strict JSON (NaN and infinity are refused), atomically."""
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file's content, as 64 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
+
+
+def _sha256(file: Any) -> str:
+    digest = hashlib.sha256()  # Python 3.10 has no hashlib.file_digest
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened; the rename is durable without it
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
