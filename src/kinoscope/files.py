@@ -58,15 +58,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
         # The suffix stays: some writers (PyAV, NumPy) choose their format by it.
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem[:80]}.", suffix=f".part{target.suffix}")
+        handle, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.stem[:80]}.", suffix=f".part{target.suffix}"
+        )
         os.close(handle)
         temporary = Path(name)
         try:
             yield temporary
-            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's 0600 would hide results from colleagues
+            temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 would hide results from colleagues
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            os.replace(temporary, target)
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
         _sync_folder(target.parent)

@@ -38,7 +38,9 @@ class FeatureTime:
         for name in ("fps", "stride", "clip_length"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
-                raise FeatureError(f"{name} is {value}, but must be a positive number", cure="give the time of the features")
+                raise FeatureError(
+                    f"{name} is {value}, but must be a positive number", cure="give the time of the features"
+                )
 
     @property
     def step(self) -> float:
@@ -87,7 +89,12 @@ def write_features(path: str | Path, features: Features) -> None:
     from safetensors.numpy import save_file
 
     _check_finite(features.values, path)
-    meta = {"format": "kinoscope-features", "version": str(FORMAT_VERSION), "encoder": features.encoder, "weight_hash": features.weight_hash}
+    meta = {
+        "format": "kinoscope-features",
+        "version": str(FORMAT_VERSION),
+        "encoder": features.encoder,
+        "weight_hash": features.weight_hash,
+    }
     meta |= {name: json.dumps(value) for name, value in asdict(features.time).items()}
     with atomic_path(path) as temporary:
         save_file({"features": np.ascontiguousarray(features.values, dtype=np.float32)}, temporary, metadata=meta)
@@ -101,7 +108,9 @@ def read_features(path: str | Path, time: FeatureTime | None = None) -> Features
     """
     path = Path(path)
     if not path.is_file():
-        raise FeatureError("no such feature file", where=path, cure="make it with: kinoscope extract VIDEOS --out FEATURES")
+        raise FeatureError(
+            "no such feature file", where=path, cure="make it with: kinoscope extract VIDEOS --out FEATURES"
+        )
     features = _read_npy(path, time) if path.suffix == ".npy" else _read_safetensors(path, time)
     _check_finite(features.values, path)
     return features
@@ -119,13 +128,19 @@ def _read_safetensors(path: Path, time: FeatureTime | None) -> Features:
         try:
             time = FeatureTime(**{name: json.loads(meta[name]) for name in FeatureTime.__dataclass_fields__})
         except KeyError as error:
-            raise FeatureError(f"has no time: {error} is missing from its metadata", where=path, cure="give its time once with --fps, --stride and --clip-length") from error
+            raise FeatureError(
+                f"has no time: {error} is missing from its metadata",
+                where=path,
+                cure="give its time once with --fps, --stride and --clip-length",
+            ) from error
     return Features(np.asarray(values, dtype=np.float32), time, meta.get("encoder", ""), meta.get("weight_hash", ""))
 
 
 def _read_npy(path: Path, time: FeatureTime | None) -> Features:
     if time is None:
-        raise FeatureError("a .npy file has no time", where=path, cure="give its time once with --fps, --stride and --clip-length")
+        raise FeatureError(
+            "a .npy file has no time", where=path, cure="give its time once with --fps, --stride and --clip-length"
+        )
     try:
         values = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -138,4 +153,8 @@ def _read_npy(path: Path, time: FeatureTime | None) -> Features:
 def _check_finite(values: np.ndarray, path: str | Path) -> None:
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
-        raise FeatureError(f"{int(bad.sum())} of {len(bad)} rows hold NaN or infinity, the first is row {int(bad.argmax())}", where=path, cure="extract it again")
+        raise FeatureError(
+            f"{int(bad.sum())} of {len(bad)} rows hold NaN or infinity, the first is row {int(bad.argmax())}",
+            where=path,
+            cure="extract it again",
+        )
