@@ -40,6 +40,16 @@ class VideoAnnotation:
     path: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A blemish that a tolerant reader met: its ``kind``, what was done (dropped, kept, clipped), where, and what it is."""
+
+    kind: str
+    done: str
+    where: str
+    problem: str
+
+
 @dataclass(frozen=True)
 class Annotations:
     """Everything in an annotation or prediction file: video name → what is known of it.
@@ -49,6 +59,7 @@ class Annotations:
 
     videos: dict[str, VideoAnnotation] = field(default_factory=dict)
     source: Path | None = None
+    flaws: tuple[Flaw, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -60,7 +71,7 @@ class Annotations:
     def subset(self, name: str) -> Annotations:
         """Only the videos whose subset is ``name`` (case ignored)."""
         chosen = {key: video for key, video in self.videos.items() if (video.subset or "").lower() == name.lower()}
-        return Annotations(chosen, self.source)
+        return Annotations(chosen, self.source, self.flaws)
 
 
 def video_name(path: str | Path) -> str:
