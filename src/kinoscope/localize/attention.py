@@ -1,0 +1,72 @@
+"""Attention of every token to its neighbourhood, in memory that grows with T · window and not with T²."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MASKED_KEY = -1e4
+"""Added to the logits of padded keys, as in the official code: no weight beside any valid key, and no NaN without one."""
+
+
+def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, window: int) -> Tensor:
+    """Softmax attention of token i to the tokens j with \\|i − j\\| ≤ window // 2 (ActionFormer, section 3.2).
+
+    The sequence is cut into blocks of queries; each block meets the keys of its own span and of one radius on either
+    side. Any length works. ``window`` ≤ 1 means global attention.
+
+    Args:
+        query, key, value: [B, H, T, D]; H heads of width D.
+        mask: [B, T], true where there is input. Padded queries give 0.
+        window: tokens seen; even w acts as w + 1.
+
+    Shape:
+        returns [B, H, T, D].
+
+    Source: specification section 1.3, items 4 to 6.
+    """
+    radius = window // 2
+    length = query.shape[2]
+    if window <= 1 or length <= radius + 1:  # every token sees every other
+        return _global(query, key, value, mask)
+    block = min(max(2 * radius, 16), length)
+    count = -(-length // block)
+    batch, heads, _, width = query.shape
+
+    tail = count * block - length
+    queries = F.pad(query, (0, 0, 0, tail)).unflatten(2, (count, block))  # [B, H, N, block, D]
+    keys, values = (_spans(tensor, radius, block, tail) for tensor in (key, value))  # [B, H, N, block + 2r, D]
+    bias = _band_bias(mask, radius, block, count, query.dtype)  # [B, N, block, block + 2r]
+
+    folded = (tensor.transpose(1, 2).flatten(0, 1) for tensor in (queries, keys, values))  # each [B·N, H, …, D]
+    out = F.scaled_dot_product_attention(*folded, attn_mask=bias.flatten(0, 1).unsqueeze(1))  # [B·N, H, block, D]
+    out = out.unflatten(0, (batch, count)).transpose(1, 2).reshape(batch, heads, count * block, width)
+    return out[:, :, :length] * mask[:, None, :, None]  # [B, H, T, D]
+
+
+def _global(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    bias = torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(~mask, MASKED_KEY)
+    out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[:, None, None, :])
+    return out * mask[:, None, :, None]
+
+
+def _spans(tensor: Tensor, radius: int, block: int, tail: int) -> Tensor:
+    """What each block of queries may see: [B, H, T, D] → [B, H, N, block + 2·radius, D]."""
+    padded = F.pad(tensor, (0, 0, radius, radius + tail))
+    return padded.unfold(2, block + 2 * radius, block).transpose(-1, -2)
+
+
+def _band_bias(mask: Tensor, radius: int, block: int, count: int, dtype: torch.dtype) -> Tensor:
+    """Additive mask: 0 for a valid key in the window, −1e4 for a padded one, −inf outside. [B, N, block, block + 2r]."""
+    batch, length = mask.shape
+    device = mask.device
+    queries = torch.arange(count * block, device=device).view(count, block, 1)
+    span = torch.arange(block + 2 * radius, device=device) - radius
+    keys = span + torch.arange(count, device=device).view(count, 1, 1) * block  # [N, 1, block + 2r]
+    inside = (keys >= 0) & (keys < length)
+    # Queries beyond the end are cut off later, but must see something: a row of −inf would make NaN gradients.
+    seen = ((queries - keys).abs() <= radius) & (inside | (queries >= length))  # [N, block, block + 2r]
+    valid = mask[:, keys.clamp(0, length - 1).flatten()].view(batch, *keys.shape)  # [B, N, 1, block + 2r]
+    bias = torch.zeros(valid.shape, dtype=dtype, device=device).masked_fill(~valid, MASKED_KEY)
+    return bias.masked_fill(~seen, -torch.inf)

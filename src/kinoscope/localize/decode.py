@@ -1,0 +1,83 @@
+"""From the head's output to scored segments in seconds.
+
+Source: specification section 1.8. Grid positions become seconds only through :class:`FeatureTime`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.features import FeatureTime
+from ..data.segments import Segment
+from .network import Levels, level_masks
+from .nms import Floats, Indices, suppress
+from .options import ActionFormerOptions, DecodeOptions
+from .targets import pyramid_points
+
+Candidates = tuple[Floats, Floats, Indices]
+"""Segments [N, 2] in grid units, scores [N], class numbers [N]."""
+
+
+def decode_level(
+    points: Tensor, logits: Tensor, offsets: Tensor, mask: Tensor, options: DecodeOptions
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Candidates of one level of one video.
+
+    A point may be a candidate for several classes. Too short candidates are dropped only after the best were chosen, as
+    in the official code.
+
+    Shape:
+        points [T, 4], logits [T, K], offsets [T, 2], mask [T] → segments [N, 2] in grid units, scores [N], labels [N];
+        best first, ties in the order of points, then classes.
+    """
+    scores = (logits.sigmoid() * mask[:, None]).flatten()  # [T · K]
+    places = torch.nonzero(scores > options.threshold).flatten()
+    best = scores[places].sort(descending=True, stable=True).indices[: options.candidates]
+    places = places[best]
+    rows, labels = places // logits.shape[1], places % logits.shape[1]
+    reach = offsets[rows] * points[rows, 3:]  # [N, 2]
+    segments = torch.stack([points[rows, 0] - reach[:, 0], points[rows, 0] + reach[:, 1]], dim=1)
+    long = segments[:, 1] - segments[:, 0] > options.min_length
+    return segments[long], scores[places[long]], labels[long]
+
+
+def decode(outputs: Levels, mask: Tensor, head: ActionFormerOptions, options: DecodeOptions) -> list[Candidates]:
+    """Candidates of every video of a batch, all levels together, before suppression; ``mask`` is [B, T]."""
+    mask = mask.bool().cpu()
+    masks = level_masks(mask, head.levels)
+    points = pyramid_points(mask.shape[1], head)
+    # float64 on the CPU: sums and products of grid positions and strides are then exact
+    levels = [(logits.detach().double().cpu(), offsets.detach().double().cpu()) for logits, offsets in outputs]
+    videos = []
+    for video in range(len(mask)):
+        parts = [
+            decode_level(points[level].double(), logits[video], offsets[video], masks[level][video], options)
+            for level, (logits, offsets) in enumerate(levels)
+        ]
+        segments, scores, labels = (torch.cat([part[place] for part in parts]).numpy() for place in range(3))
+        videos.append((segments, scores, labels))
+    return videos
+
+
+def to_segments(
+    candidates: Candidates, time: FeatureTime, rows: int, classes: Sequence[str], options: DecodeOptions
+) -> list[Segment]:
+    """Suppress duplicates and give the rest as segments in seconds, clipped to the video, best first."""
+    grid, scores, labels = suppress(*candidates, options)
+    seconds = np.clip(time.to_seconds(grid), 0.0, video_duration(time, rows))  # [N, 2]
+    return [
+        Segment(float(start), float(end), classes[label], float(score))
+        for (start, end), score, label in zip(seconds, scores, labels, strict=True)
+        if end > start
+    ]
+
+
+def video_duration(time: FeatureTime, rows: int) -> float:
+    """Length of the video in seconds; where it is not known, the end of what the last row saw."""
+    if time.duration is not None:
+        return time.duration
+    return time.offset + ((rows - 1) * time.stride + time.clip_length) / time.fps

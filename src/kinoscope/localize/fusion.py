@@ -1,0 +1,31 @@
+"""Joining class-agnostic segments with the class scores of the whole video.
+
+Source: specification sections 1.9 and 9 (ActivityNet protocols of ActionFormer, G-TAD and BMN).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .nms import Floats, Indices
+
+
+def fuse_scores(
+    scores: ArrayLike, video_scores: ArrayLike, *, top: int = 2, rule: Literal["sqrt", "product"] = "sqrt"
+) -> tuple[Indices, Indices, Floats]:
+    """Give every segment each of the video's ``top`` classes.
+
+    ``sqrt`` takes the geometric mean of both scores, ``product`` their product; the ranking is the same.
+
+    Shape:
+        scores [N] of segments, video_scores [K] → segment indices, labels and scores, each [top · N], best class first.
+    """
+    scores, video_scores = np.asarray(scores, np.float64), np.asarray(video_scores, np.float64)
+    classes = np.argsort(-video_scores, kind="stable")[:top]
+    fused = np.multiply.outer(video_scores[classes], scores)  # [top, N]
+    fused = np.sqrt(fused) if rule == "sqrt" else fused
+    index = np.tile(np.arange(len(scores)), len(classes))
+    return index, np.repeat(classes, len(scores)), fused.ravel()
