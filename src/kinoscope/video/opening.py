@@ -1,0 +1,98 @@
+"""Opening a file as a video: which stream, how many threads, where its clock starts, and clear errors."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from ..errors import OptionError, VideoError
+
+MAX_SIDE = 16384
+_THREADS = "KINOSCOPE_DECODE_THREADS"
+NOT_A_VIDEO = "check that the file is a video and was copied completely; re-encode it if a player can show it"
+
+
+def decode_threads(asked: int | None = None) -> int:
+    """How many codec threads a video gets: ``asked``, else $KINOSCOPE_DECODE_THREADS, else what suits the process.
+
+    That is 2 (more gain little below 1080p) where two cores may be used, and 1 in worker processes, which share the
+    cores already.
+
+    Raises:
+        OptionError: when the number is not a whole number from 1 on.
+    """
+    text = os.environ.get(_THREADS, "").strip()
+    if asked is None and text:
+        if not text.isdecimal() or int(text) < 1:
+            raise OptionError(f"{_THREADS} is {text!r}, but must be a whole number from 1 on")
+        return int(text)
+    if asked is not None:
+        if asked < 1:
+            raise OptionError(f"threads is {asked}, but must be 1 or more")
+        return asked
+    if multiprocessing.parent_process() is not None:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(2, cores)
+
+
+def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
+    """Open a file and choose its video stream.
+
+    Raises:
+        VideoError: when there is no such file, it is empty, no video, holds no picture stream, or one beyond
+            ``MAX_SIDE`` pixels.
+    """
+    if not path.exists():
+        raise VideoError("there is no such file", where=path, cure="check the path")
+    if path.is_dir():
+        raise VideoError("is a folder, not a video", where=path, cure="name the video files in it")
+    if path.is_file() and path.stat().st_size == 0:
+        raise VideoError("is empty (0 bytes)", where=path, cure="copy or download it again")
+    try:
+        # Names and comments in odd encodings are no reason to refuse the pictures.
+        container = av.open(str(path), metadata_errors="replace")
+    except (FFmpegError, OSError, ValueError) as error:
+        raise VideoError(f"cannot be opened as a video ({reason(error)})", where=path, cure=NOT_A_VIDEO) from error
+    try:
+        return container, _video_stream(container, path)
+    except BaseException:
+        container.close()
+        raise
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    cover = av.stream.Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        kind = "only sound" if container.streams.audio else "no pictures"
+        raise VideoError(f"holds {kind}: there is no video stream", where=path, cure="choose a file with pictures")
+    stream = max(streams, key=lambda stream: (stream.codec_context is not None, stream.width * stream.height))
+    if stream.codec_context is None:
+        raise VideoError("is coded in a way that this FFmpeg cannot decode", where=path, cure="re-encode it as H.264")
+    if max(stream.width, stream.height) > MAX_SIDE:
+        problem = f"frames of {stream.width}x{stream.height} pixels are beyond the bound of {MAX_SIDE} a side"
+        raise VideoError(problem, where=path, cure="the header may be damaged; scale the video down otherwise")
+    return stream
+
+
+def reason(error: BaseException) -> str:
+    """What FFmpeg says is wrong, in its own few words."""
+    return str(getattr(error, "strerror", None) or error).lower()
+
+
+def origin_of(container: InputContainer, stream: VideoStream) -> Fraction:
+    """When the container starts, in seconds on the stream's clock; all our times count from there."""
+    base = stream.time_base or Fraction(1, 1_000_000)
+    own = None if stream.start_time is None else stream.start_time * base
+    if container.start_time is None:
+        return own or Fraction(0)
+    start = Fraction(container.start_time, 1_000_000)  # FFmpeg rounds it to microseconds: prefer the exact value
+    return own if own is not None and abs(own - start) <= Fraction(3, 2_000_000) else start

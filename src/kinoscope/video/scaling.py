@@ -1,0 +1,91 @@
+"""From a decoded frame to upright RGB pixels of the size that is asked for, through one libswscale context."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from ..errors import OptionError
+
+Size = int | tuple[int, int] | None
+Frame = npt.NDArray[np.uint8]
+
+# swscale's own thread pool costs more than it gives on frames of this size (1.6-3.6 times); decoding has the threads.
+# PyAV before 17 has no such pool and no such argument.
+_ONE_THREAD = {"threads": 1} if "threads" in (inspect.getdoc(VideoReformatter.reformat) or "") else {}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How stored frames become output frames: scale to ``scaled``, turn clockwise by ``rotation``, crop to ``size``."""
+
+    scaled: tuple[int, int]
+    """Height and width to which the stored frame is scaled, before it is turned."""
+    rotation: int
+    size: tuple[int, int]
+    """Height and width of the result."""
+
+
+def layout(stored: tuple[int, int], rotation: int, size: Size) -> Layout:
+    """Plan the way from a stored frame to the size asked for.
+
+    Args:
+        stored: height and width in the file.
+        rotation: clockwise turn that makes the frame upright: 0, 90, 180 or 270 degrees.
+        size: ``None`` keeps every pixel; an int S scales the short side to S and takes the central S x S square (the
+            field's usual evaluation transform); a pair (H, W) scales to exactly that, whatever the aspect ratio.
+
+    Raises:
+        OptionError: when a side asked for is below 1.
+    """
+    sideways = rotation in (90, 270)
+    upright = stored[::-1] if sideways else stored
+    sides = (size, size) if isinstance(size, int) else upright if size is None else tuple(size)
+    if len(sides) != 2 or min(sides) < 1:
+        raise OptionError(f"size is {size}, but must be a number of pixels from 1 on, or a pair (height, width)")
+    scaled = sides
+    if isinstance(size, int):
+        height, width = upright
+        scaled = (size, max(size, round(width * size / height))) if height <= width else (
+            max(size, round(height * size / width)),
+            size,
+        )  # fmt: skip
+    return Layout(scaled[::-1] if sideways else scaled, rotation, (sides[0], sides[1]))
+
+
+class Scaler:
+    """Writes decoded frames as upright RGB into arrays; keeps one swscale context for a whole stream.
+
+    Scaling is bilinear with a filter as wide as the reduction (no aliasing), as image encoders were trained with;
+    swscale's AREA is about as fast, but repeats pixels where it enlarges.
+    """
+
+    def __init__(self, plan: Layout) -> None:
+        self.plan = plan
+        height, width = plan.scaled[::-1] if plan.rotation in (90, 270) else plan.scaled
+        top, left = (height - plan.size[0]) // 2, (width - plan.size[1]) // 2
+        self._crop = slice(top, top + plan.size[0]), slice(left, left + plan.size[1])
+        self._reformatter = VideoReformatter()
+
+    def into(self, frame: av.VideoFrame, out: Frame) -> None:
+        """Convert ``frame`` and write it to ``out``. Shape: [H, W, 3], uint8 RGB."""
+        height, width = self.plan.scaled
+        rgb = self._reformatter.reformat(
+            frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR, **_ONE_THREAD
+        )
+        plane = rgb.planes[0]  # its rows are padded: look at it in place, and copy only what the crop keeps
+        pixels = np.ndarray((height, width, 3), np.uint8, buffer=memoryview(plane), strides=(plane.line_size, 3, 1))
+        if self.plan.rotation:
+            pixels = np.rot90(pixels, k=-self.plan.rotation // 90)
+        np.copyto(out, pixels[self._crop])
+
+    def __call__(self, frame: av.VideoFrame) -> Frame:
+        """Convert ``frame`` into a new array. Shape: [H, W, 3], uint8 RGB."""
+        out = np.empty((*self.plan.size, 3), np.uint8)
+        self.into(frame, out)
+        return out
