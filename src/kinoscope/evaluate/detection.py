@@ -1,0 +1,193 @@
+"""Scoring temporal localisation: predictions and ground truth in, mAP and the reasons behind it out.
+
+Specification: ``evaluation.md`` section 1. The published evaluators differ from each other in details; where, and
+what is done here, stands at each field of :class:`~kinoscope.evaluate.protocols.Protocol`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..data.annotations import read_annotations, read_predictions
+from ..data.segments import Annotations, Segment
+from ..errors import AnnotationError
+from . import reasons as why
+from .arrays import distinct_rows, score_arrays
+from .matching import Ints, SegmentTable
+from .protocols import Protocol, get_protocol
+from .result import DetectionResult, Reason
+from .subsets import choose_subset
+
+
+def evaluate_files(
+    predictions: str | Path, ground_truth: str | Path, protocol: str | Protocol = "own", *, subset: str | None = None
+) -> DetectionResult:
+    """Score a file of predictions (CSV or ActivityNet's ``results``) against one of ground truth.
+
+    Args:
+        predictions: ``video,start,end,label,score``, or JSON.
+        ground_truth: ``video,start,end,label[,split]``, or JSON.
+        protocol: a name of :func:`~kinoscope.evaluate.protocols.list_protocols`, or a protocol of one's own.
+        subset: see :func:`evaluate_detection`.
+
+    Raises:
+        AnnotationError: a file that cannot be used; flawed ground truth under a protocol that demands flawless one.
+        OptionError: no such protocol or subset.
+    """
+    rules = get_protocol(protocol)
+    truth = read_annotations(ground_truth, on_flaw=rules.on_flaw)
+    guesses = read_predictions(predictions)
+    segments = {name: video.segments for name, video in guesses.videos.items()}
+    result = evaluate_detection(segments, truth, rules, subset=subset)
+    return replace(result, reasons=(*result.reasons, *why.flaw_reasons(guesses.flaws, "predictions")))
+
+
+def evaluate_detection(
+    predictions: Mapping[str, Sequence[Segment]],
+    ground_truth: Annotations,
+    protocol: str | Protocol = "own",
+    *,
+    subset: str | None = None,
+) -> DetectionResult:
+    """Score predicted segments, by video name, against ground truth.
+
+    Args:
+        predictions: segments with scores; a video may be absent or have none.
+        ground_truth: what :func:`~kinoscope.data.annotations.read_annotations` gives.
+        protocol: a name, or a protocol of one's own.
+        subset: part of the ground truth to score, case ignored, ``val`` = ``validation``, ``testing`` = ``test``;
+            ``all`` is everything. None is the protocol's choice: ``validation`` or ``test``; for ``own`` the test part
+            if the file has one, else the validation part, else everything. A file without subsets is scored whole.
+
+    Raises:
+        AnnotationError: no true segment to score, or a prediction without a finite score and times.
+        OptionError: no such protocol or subset.
+    """
+    rules = get_protocol(protocol)
+    chosen, part, reasons = choose_subset(ground_truth, rules, subset)
+    truths, ignored = _true_segments(part, rules)
+    classes = tuple(sorted({segment.label for segments in truths.values() for segment in segments}))
+    if not classes:
+        _refuse_empty(part, chosen)
+    elsewhere = {name for name in predictions if name in ground_truth.videos and name not in truths}
+    guesses = {name: found for name, found in predictions.items() if name not in elsewhere}
+    if rules.other_subsets == "wrong":
+        guesses = dict(predictions)
+    videos = tuple(sorted({*truths, *guesses}))
+
+    truth = _table(truths, videos, classes, scored=False)
+    distinct, removed = _without_duplicates(truth, rules)
+    guess, left_out = _scorable(_table(guesses, videos, classes, scored=True), guesses, classes, rules)
+    scores = score_arrays(
+        guess, distinct, classes=len(classes), thresholds=rules.thresholds, ties=rules.ties, tolerance=rules.tolerance
+    )
+    unknown = [name for name in predictions if name not in ground_truth.videos]
+    reasons += why.missing_videos(truths, predictions, [name for name, found in truths.items() if found])
+    reasons += why.unknown_videos(unknown, truths)
+    reasons += why.other_subsets(sum(len(predictions[name]) for name in elsewhere), elsewhere, rules.other_subsets)
+    reasons += left_out
+    reasons += why.silent_classes(classes, {classes[label] for label in np.unique(guess.label)})
+    reasons += ignored + removed
+    reasons += why.odd_predictions(guess, scores.tie_share)
+    reasons += why.flaw_reasons(ground_truth.flaws, "ground truth")
+    known = np.array([name in truths for name in videos], dtype=bool)
+    return DetectionResult(rules, chosen, classes, videos, known, guess, distinct, scores, tuple(reasons))
+
+
+def _true_segments(part: Annotations, rules: Protocol) -> tuple[dict[str, Sequence[Segment]], list[Reason]]:
+    """Segments of the classes that count, by video, and what was left out."""
+    clip = next((name for name, video in part.videos.items() if video.label is not None), None)
+    if clip is not None:
+        cure = "segments need the columns video,start,end,label"
+        raise AnnotationError(
+            f"{clip!r} has a label but no segments: this is ground truth of clips", where=part.source, cure=cure
+        )
+    everything = {name: video.segments for name, video in part.videos.items()}
+    if not rules.ignored_labels:
+        return dict(everything), []
+    kept = {name: [s for s in found if s.label not in rules.ignored_labels] for name, found in everything.items()}
+    count = sum(map(len, everything.values())) - sum(map(len, kept.values()))
+    names = ", ".join(map(repr, rules.ignored_labels))
+    text = f"{count} true segments are not of a class that counts ({names}) and were left out"
+    return dict(kept), [Reason("ignored_label", count, text)] if count else []
+
+
+def _refuse_empty(part: Annotations, chosen: str | None) -> None:
+    place = f"the subset {chosen!r}" if chosen else "the ground truth"
+    cure = "choose another subset, or check the file"
+    raise AnnotationError(
+        f"{place} holds {len(part.videos)} videos but no segment to score", where=part.source, cure=cure
+    )
+
+
+def _table(
+    segments: Mapping[str, Sequence[Segment]], videos: tuple[str, ...], classes: tuple[str, ...], *, scored: bool
+) -> SegmentTable:
+    """Segments as columns; names become their places in ``videos`` and ``classes``, -1 for a label that is no class."""
+    video_index = {name: index for index, name in enumerate(videos)}
+    label_index = {name: index for index, name in enumerate(classes)}
+    names = [name for name, found in segments.items() for _ in found]
+    flat = [segment for found in segments.values() for segment in found]
+    start = np.array([segment.start for segment in flat], dtype=np.float64)
+    end = np.array([segment.end for segment in flat], dtype=np.float64)
+    # a missing score becomes NaN here, and is refused below with its place
+    score = np.array([segment.score for segment in flat], dtype=np.float64) if scored else None
+    bad = ~(np.isfinite(start) & np.isfinite(end) & (start <= end))
+    if score is not None:
+        bad |= ~np.isfinite(score)
+    if bad.any():
+        row = int(bad.argmax())
+        problem = f"a segment of {names[row]!r} cannot be scored: {flat[row]}"
+        raise AnnotationError(problem, cure="give finite numbers, end >= start, and a score to every prediction")
+    video = np.array([video_index[name] for name in names], dtype=np.int64)
+    label = np.array([label_index.get(segment.label, -1) for segment in flat], dtype=np.int64)
+    return SegmentTable(video, label, start, end, score)
+
+
+def _without_duplicates(truth: SegmentTable, rules: Protocol) -> tuple[SegmentTable, list[Reason]]:
+    if not rules.remove_duplicates:
+        return truth, []
+    empty = int((truth.end <= truth.start).sum())
+    rows = distinct_rows(truth.start, truth.end, truth.video * (1 + int(truth.label.max())) + truth.label)
+    repeated = len(truth) - len(rows) - empty
+    reasons = []
+    if empty:
+        reasons.append(Reason("empty_truth", empty, f"{empty} true segments have no length and were removed"))
+    if repeated:
+        text = f"{repeated} true segments repeat another one (both ends within 1 ms) and were removed"
+        reasons.append(Reason("duplicate_truth", repeated, text))
+    return truth.take(rows), reasons
+
+
+def _scorable(
+    table: SegmentTable, guesses: Mapping[str, Sequence[Segment]], classes: tuple[str, ...], rules: Protocol
+) -> tuple[SegmentTable, list[Reason]]:
+    """Predictions of known classes, at most ``max_per_video`` of each video."""
+    reasons = []
+    if (table.label < 0).any():
+        known = set(classes)
+        unknown = Counter(s.label for found in guesses.values() for s in found if s.label not in known)
+        reasons += why.unknown_labels(unknown, classes)
+        table = table.take(table.label >= 0)
+    if rules.max_per_video is not None:
+        rows = _best_per_video(table, rules.max_per_video)
+        if len(rows) < len(table):
+            over = len(table) - len(rows)
+            text = f"{over} predictions beyond the best {rules.max_per_video} of their video were not scored"
+            reasons.append(Reason("above_cap", over, text))
+            table = table.take(rows)
+    return table, reasons
+
+
+def _best_per_video(table: SegmentTable, most: int) -> Ints:
+    """Rows of the ``most`` highest scores of each video, in the order of the table."""
+    assert table.score is not None
+    order = np.lexsort((table.label, -table.end, -table.start, -table.score, table.video))  # [P]
+    videos = table.video[order]
+    rank = np.arange(len(order)) - np.searchsorted(videos, videos)  # place inside the video
+    return np.sort(order[rank < most])

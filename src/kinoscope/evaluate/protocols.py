@@ -1,0 +1,91 @@
+"""What is counted under which name: thresholds, part of the data, and the rules on which published evaluators differ.
+
+Source: ``evaluation.md`` sections 1.2–1.4. Thresholds are decimal literals, because ``linspace(0.3, 0.7, 5)[1]`` is
+0.39999999999999997 and calls a segment with a tIoU of exactly 0.4 right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from ..data.annotations_checks import OnFlaw
+from ..errors import OptionError
+from .matching import TieRule
+
+_TO_95 = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+_TO_70 = (0.3, 0.4, 0.5, 0.6, 0.7)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way of scoring temporal localisation."""
+
+    name: str
+    thresholds: tuple[float, ...]
+    """tIoU from which a prediction is right; the headline is the mean over all of them."""
+    subsets: tuple[str, ...]
+    """Parts of the ground truth to score: the first one that the file knows. Empty: everything."""
+    remove_duplicates: bool = False
+    """Before scoring drop true segments of no length, and those within 1 ms of a kept one of their class (OpenTAD)."""
+    on_flaw: OnFlaw = "keep"
+    """How the ground truth is read: published files are taken as they are, one's own must be flawless."""
+    ties: TieRule = "content"
+    """Order of equal scores; see :func:`~kinoscope.evaluate.matching.rank_predictions`."""
+    tolerance: float = 0.0
+    """A prediction is right from threshold - tolerance on; 1e-9 would forgive rounding, the published value is 0."""
+    max_per_video: int | None = None
+    """Score only so many of the best predictions of each video; the published evaluators score all."""
+    ignored_labels: tuple[str, ...] = ()
+    """Labels in the ground truth that are not classes."""
+    other_subsets: Literal["wrong", "ignore"] = "wrong"
+    """Predictions on videos of other subsets: wrong, as in the published evaluators, or not looked at."""
+
+    def __post_init__(self) -> None:
+        if not self.thresholds or not all(0 < threshold <= 1 for threshold in self.thresholds):
+            raise OptionError(f"thresholds are {self.thresholds}, but must lie above 0 and not above 1")
+        if self.max_per_video is not None and self.max_per_video < 1:
+            raise OptionError(f"max_per_video is {self.max_per_video}, but must be at least 1, or None for all")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that fixes the number, for result files."""
+        return asdict(self)
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        # ActivityNet 1.3: the official script keeps every annotation.
+        Protocol("activitynet", _TO_95, ("validation",)),
+        # THUMOS14: 20 classes, "Ambiguous" is none of them.
+        Protocol("thumos14", _TO_70, ("test",), remove_duplicates=True, ignored_labels=("Ambiguous",)),
+        # HACS Segments: its ground truth holds segments of no length.
+        Protocol("hacs", _TO_95, ("validation",), remove_duplicates=True),
+        # One's own data: the part kept for testing if the file has one, and no excuses for flawed ground truth.
+        Protocol(
+            "own", _TO_70, ("test", "validation"), remove_duplicates=True, on_flaw="error", other_subsets="ignore"
+        ),
+    )
+}
+
+
+def list_protocols() -> list[str]:
+    """Names that :func:`get_protocol` knows."""
+    return sorted(PROTOCOLS)
+
+
+def get_protocol(protocol: str | Protocol) -> Protocol:
+    """The protocol of this name; a :class:`Protocol` (``dataclasses.replace`` makes variants) is given back.
+
+    Raises:
+        OptionError: no such name.
+    """
+    if isinstance(protocol, Protocol):
+        return protocol
+    if protocol.lower() in PROTOCOLS:
+        return PROTOCOLS[protocol.lower()]
+    guess = get_close_matches(protocol.lower(), PROTOCOLS, n=1)
+    known = ", ".join(list_protocols())
+    cure = f"did you mean {guess[0]}? Known: {known}" if guess else f"known: {known}"
+    raise OptionError(f"there is no protocol {protocol!r}", cure=cure)

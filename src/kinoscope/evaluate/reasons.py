@@ -1,0 +1,120 @@
+"""Why a score is low although the model may be good: names that do not meet, rows that were left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
+import numpy as np
+
+from ..data.annotations_checks import nearest
+from ..data.segments import Flaw, video_name
+from .matching import SegmentTable
+from .result import Reason
+
+_SHOWN = 5
+_HINTED = 20  # looking for near names costs time; beyond so many nobody reads them
+
+
+def likely_meant(name: str, known: Collection[str]) -> str | None:
+    """The known video that ``name`` probably stands for: it differs by case, ``v_``, a suffix or a folder."""
+    base = video_name(name)
+    for other in (base, f"v_{base}", base.removeprefix("v_"), base.rsplit("/", 1)[-1]):
+        if other in known:
+            return other
+    folded = base.lower().removeprefix("v_")
+    return next((other for other in known if other.lower().removeprefix("v_") == folded), None)
+
+
+def missing_videos(scored: Collection[str], predicted: Collection[str], with_segments: Collection[str]) -> list[Reason]:
+    """Videos of the ground truth for which the predictions say nothing."""
+    names = sorted(set(with_segments) - set(predicted))
+    if not names:
+        return []
+    hints = _hints(names, [name for name in predicted if name not in scored])
+    text = f"{len(names)} of {len(scored)} videos are missing from the predictions, their segments count as missed: "
+    return [Reason("missing_video", len(names), text + _list(names, hints), tuple(names))]
+
+
+def unknown_videos(names: Iterable[str], known: Collection[str]) -> list[Reason]:
+    """Predicted videos that the ground truth does not name: every prediction on them is wrong."""
+    found = sorted(names)
+    if not found:
+        return []
+    text = f"{len(found)} predicted videos are not in the ground truth, all that is predicted there counts as wrong: "
+    return [Reason("unknown_video", len(found), text + _list(found, _hints(found, known)), tuple(found))]
+
+
+def other_subsets(predictions: int, names: Collection[str], fate: str) -> list[Reason]:
+    """Predictions on videos that the ground truth knows, but not in the part that is scored."""
+    if not names:
+        return []
+    verdict = "were not scored" if fate == "ignore" else "count as wrong, as in the published evaluator"
+    text = f"{predictions} predictions on {len(names)} videos of other subsets {verdict}: {_list(sorted(names), {})}"
+    return [Reason("other_subset", predictions, text, tuple(sorted(names)))]
+
+
+def unknown_labels(labels: Counter[str], classes: Sequence[str]) -> list[Reason]:
+    """Predicted labels that no scored segment has; they cannot be scored."""
+    if not labels:
+        return []
+    names, count = sorted(labels), sum(labels.values())
+    hints = {name: guess for name in names[:_HINTED] if (guess := nearest(name, classes))}
+    text = f"{count} predictions have a label without any true segment and were left out: {_list(names, hints)}"
+    return [Reason("unknown_label", count, text, tuple(names))]
+
+
+def silent_classes(classes: Sequence[str], predicted: Collection[str]) -> list[Reason]:
+    """Classes that are never predicted; their average precision is 0."""
+    names = [name for name in classes if name not in predicted]
+    if not names:
+        return []
+    text = f"{len(names)} of {len(classes)} classes are never predicted and count as 0: {_list(names, {})}"
+    return [Reason("class_without_prediction", len(names), text, tuple(names))]
+
+
+def odd_predictions(predictions: SegmentTable, tie_share: float) -> list[Reason]:
+    """Repeated predictions, predictions of no length, equal scores."""
+    reasons = []
+    columns = np.stack([predictions.video, predictions.label, predictions.start, predictions.end])  # [4, P]
+    order = np.lexsort(columns)
+    twice = int((np.diff(columns[:, order], axis=1) == 0).all(axis=0).sum())
+    if twice:
+        text = f"{twice} predictions repeat the video, times and label of another; at most one of each can be right"
+        reasons.append(Reason("duplicate_prediction", twice, text))
+    empty = int((predictions.end == predictions.start).sum())
+    if empty:
+        reasons.append(Reason("empty_prediction", empty, f"{empty} predictions have no length and cannot be right"))
+    if tie_share > 0:
+        text = (
+            f"{tie_share:.1%} of the predictions share their score with another of their class; convention orders them"
+        )
+        reasons.append(Reason("tied_scores", round(tie_share * len(predictions)), text))
+    return reasons
+
+
+def flaw_reasons(flaws: Iterable[Flaw], what: str) -> list[Reason]:
+    """What the reader dropped, kept or clipped."""
+    grouped: dict[tuple[str, str], list[Flaw]] = {}
+    for flaw in flaws:
+        grouped.setdefault((flaw.kind, flaw.done), []).append(flaw)
+    return [
+        Reason(
+            f"{kind}_{what.replace(' ', '_')}",
+            len(group),
+            f"{len(group)} rows of the {what} were {done} ({kind}), the first at {group[0].where}: {group[0].problem}",
+        )
+        for (kind, done), group in grouped.items()
+    ]
+
+
+def _hints(names: Sequence[str], known: Collection[str]) -> dict[str, str]:
+    return {name: guess for name in names[:_HINTED] if (guess := likely_meant(name, known)) and guess != name}
+
+
+def _list(names: Sequence[str], hints: dict[str, str]) -> str:
+    """Up to five names, those with a hint first, and the number of the others."""
+    shown = sorted(names, key=lambda name: name not in hints)[:_SHOWN]
+    texts = [f"{name!r} (did you mean {hints[name]!r}?)" if name in hints else repr(name) for name in shown]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(texts) + more
