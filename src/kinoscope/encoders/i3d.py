@@ -1,0 +1,132 @@
+"""Two-stream Inflated 3D ConvNet, RGB stream (Carreira & Zisserman, CVPR 2017, figure 3), as published.
+
+TensorFlow's "SAME" padding is kept: it depends on the input size and is not symmetric, so plain symmetric padding
+would shift the features of every strided layer. The published network pools 2 × 7 × 7 at the end, which is the whole
+frame at 224 px; here the whole frame is pooled at any size, which is equal at 224 px.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Output channels of the branches of each Inception module: 1×1, (1×1, 3×3), (1×1, 3×3), pool–1×1.
+_INCEPTION: dict[str, tuple[int, int, int, int, int, int]] = {
+    "Mixed_3b": (64, 96, 128, 16, 32, 32),
+    "Mixed_3c": (128, 128, 192, 32, 96, 64),
+    "Mixed_4b": (192, 96, 208, 16, 48, 64),
+    "Mixed_4c": (160, 112, 224, 24, 64, 64),
+    "Mixed_4d": (128, 128, 256, 24, 64, 64),
+    "Mixed_4e": (112, 144, 288, 32, 64, 64),
+    "Mixed_4f": (256, 160, 320, 32, 128, 128),
+    "Mixed_5b": (256, 160, 320, 32, 128, 128),
+    "Mixed_5c": (384, 192, 384, 48, 128, 128),
+}
+_POOL_BEFORE = {
+    "Mixed_3b": ((1, 3, 3), (1, 2, 2)),
+    "Mixed_4b": ((3, 3, 3), (2, 2, 2)),
+    "Mixed_5b": ((2, 2, 2), (2, 2, 2)),
+}
+_POOL_NAME = {"Mixed_3b": "MaxPool3d_3a_3x3", "Mixed_4b": "MaxPool3d_4a_3x3", "Mixed_5b": "MaxPool3d_5a_2x2"}
+
+Triple = tuple[int, int, int]
+
+
+def pad_same(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
+    """Zero-pad the last three axes as TensorFlow's "SAME" does: the odd one goes behind."""
+    pads: list[int] = []
+    for size, k, s in zip(reversed(x.shape[-3:]), reversed(kernel), reversed(stride), strict=True):
+        missing = max((-(-size // s) - 1) * s + k - size, 0)
+        pads += [missing // 2, missing - missing // 2]
+    return F.pad(x, pads) if any(pads) else x
+
+
+class MaxPoolSame(nn.Module):
+    """Max pooling with "SAME" padding. Zeros are neutral: every input went through a ReLU."""
+
+    def __init__(self, kernel: Triple, stride: Triple) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: [B, C, T, H, W] -> [B, C, ⌈T/s⌉, ⌈H/s⌉, ⌈W/s⌉]."""
+        return F.max_pool3d(pad_same(x, self.kernel, self.stride), self.kernel, self.stride)
+
+
+class Unit3D(nn.Module):
+    """Convolution, batch norm (ε = 0.001), ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: Triple = (1, 1, 1), stride: Triple = (1, 1, 1)) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+        self.conv3d = nn.Conv3d(inputs, outputs, kernel, stride, bias=False)
+        self.bn = nn.BatchNorm3d(outputs, eps=1e-3, momentum=1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: [B, C, T, H, W] -> [B, C', ⌈T/s⌉, ⌈H/s⌉, ⌈W/s⌉]."""
+        return F.relu(self.bn(self.conv3d(pad_same(x, self.kernel, self.stride))))
+
+
+class InceptionModule(nn.Module):
+    """Four branches, concatenated over channels."""
+
+    def __init__(self, inputs: int, widths: tuple[int, int, int, int, int, int]) -> None:
+        super().__init__()
+        self.b0 = Unit3D(inputs, widths[0])
+        self.b1a = Unit3D(inputs, widths[1])
+        self.b1b = Unit3D(widths[1], widths[2], (3, 3, 3))
+        self.b2a = Unit3D(inputs, widths[3])
+        self.b2b = Unit3D(widths[3], widths[4], (3, 3, 3))
+        self.b3a = MaxPoolSame((3, 3, 3), (1, 1, 1))
+        self.b3b = Unit3D(inputs, widths[5])
+        self.outputs = widths[0] + widths[2] + widths[4] + widths[5]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: [B, C, T, H, W] -> [B, C', T, H, W]."""
+        branches = (self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(self.b3a(x)))
+        return torch.cat(branches, dim=1)
+
+
+class I3D(nn.Module):
+    """I3D with its classifier.
+
+    Args:
+        classes: K, outputs of the classifier.
+        channels: of the input; 3 for RGB.
+    """
+
+    width = 1024
+
+    def __init__(self, classes: int = 400, channels: int = 3) -> None:
+        super().__init__()
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        layers["Conv3d_1a_7x7"] = Unit3D(channels, 64, (7, 7, 7), (2, 2, 2))
+        layers["MaxPool3d_2a_3x3"] = MaxPoolSame((1, 3, 3), (1, 2, 2))
+        layers["Conv3d_2b_1x1"] = Unit3D(64, 64)
+        layers["Conv3d_2c_3x3"] = Unit3D(64, 192, (3, 3, 3))
+        inputs = 192
+        for name, widths in _INCEPTION.items():
+            if name in _POOL_BEFORE:
+                layers[_POOL_NAME[name]] = MaxPoolSame(*_POOL_BEFORE[name])
+            module = InceptionModule(inputs, widths)
+            layers[name], inputs = module, module.outputs
+        self.features = nn.Sequential(layers)
+        self.logits = nn.Conv3d(self.width, classes, kernel_size=1)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Pooled feature. Shape: [B, 3, T, H, W], values in [-1, 1] -> [B, 1024].
+
+        The published logits are the mean over time of a linear layer on a 2-frame average; the mean of those
+        averages is taken here first, so that ``classify(forward(clip))`` equals them.
+        """
+        x = self.features(clip).mean(dim=(3, 4))  # [B, 1024, T/8]
+        if x.shape[2] > 1:
+            x = (x[:, :, :-1] + x[:, :, 1:]) / 2  # [B, 1024, T/8 - 1]
+        return x.mean(dim=2)  # [B, 1024]
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits of pooled features. Shape: [B, 1024] -> [B, K]."""
+        return self.logits(features[:, :, None, None, None]).flatten(1)
