@@ -12,13 +12,13 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ..errors import VideoError
-from .opening import NOT_A_VIDEO, open_container, reason
+from .opening import NOT_A_VIDEO, has_display_times, open_container, reason
 
 
 class SlotClock:
-    """Display times for containers that store only decoding order (AVI): frame k takes the k-th packet's slot.
+    """Display times for containers that store only the order of decoding: frame k takes the k-th packet's slot.
 
-    Such a container shows one packet per tick. A packet of at most one byte is a placeholder without a picture: in
+    AVI shows one packet per tick. There a packet of at most one byte is a placeholder without a picture: in
     mid-video the frame before it stays on; right after the first packet it only covers the encoder's delay (XviD),
     and the later frames move up.
     """
@@ -29,7 +29,7 @@ class SlotClock:
 
     def packet(self, ticks: int | None, size: int) -> None:
         """Note a packet on its way to the decoder."""
-        ticks = self._next if ticks is None else ticks
+        ticks = self._next if ticks is None else max(ticks, self._next)
         self._next = ticks + 1
         if size <= 1:
             self._delay += self._real == 1
@@ -78,7 +78,7 @@ class Decoder:
         self.stream.thread_type = "AUTO"
         self.stream.codec_context.thread_count = self.threads
         self.base = self.stream.time_base or Fraction(1, 1_000_000)
-        self.by_slot = "avi" in self.container.format.name.split(",")
+        self.by_slot = not has_display_times(self.container)
         self.errors: list[str] = []
         self.packets = 0
         self.ticks = self.previous_ticks = -1

@@ -14,10 +14,10 @@ from av.video.stream import VideoStream
 
 from ..errors import VideoError
 from .decoder import SlotClock
-from .opening import NOT_A_VIDEO, open_container, origin_of, reason
+from .opening import NOT_A_VIDEO, has_display_times, open_container, origin_of, reason
 from .sampling import FloatArray, IntArray
 
-_FALLBACK_RATE = 25.0  # of a single picture that says nothing about its length
+_FALLBACK_RATE = Fraction(25)  # of a single picture that says nothing about its length
 
 
 @dataclass(frozen=True)
@@ -110,21 +110,21 @@ def _note(found: _Packets, packet: av.Packet[VideoStream]) -> None:
 def _in_order(packets: _Packets, container: InputContainer, stream: VideoStream) -> FrameIndex:
     base = stream.time_base or Fraction(1, 1_000_000)
     known = [ticks for ticks in packets.pts if ticks is not None]
-    by_slot = len(known) < len(packets.pts) or "avi" in container.format.name.split(",")
-    reordered = by_slot and (known != sorted(set(known)) or len(known) < len(packets.pts))
+    by_slot = len(known) < len(packets.pts) or not has_display_times(container)
     if by_slot:
         ticks = _slots(packets)
         keyframes = np.flatnonzero([k for k, n in zip(packets.keys, packets.sizes, strict=True) if n > 1])
     else:
         order = np.argsort(np.asarray(known), kind="stable")  # decoding order -> display order
         ticks, keyframes = np.asarray(known, dtype=np.int64)[order], np.flatnonzero(np.asarray(packets.keys)[order])
-    if reordered or (np.diff(ticks) <= 0).any():
-        keyframes = keyframes[:0]
-    if len(known) < len(packets.pts) and all(dts is None for dts in packets.dts) and stream.guessed_rate:
-        base = 1 / stream.guessed_rate  # a bare stream of pictures, without any clock
-    times = _seconds(ticks, base, origin_of(container, stream) if known or packets.dts[0] is not None else Fraction(0))
+    if (by_slot and (stream.codec_context.has_b_frames or known != sorted(set(known)))) or (np.diff(ticks) <= 0).any():
+        keyframes = keyframes[:0]  # frames can only be told apart by counting them
+    origin, length = origin_of(container, stream), packets.last_duration * base
+    if not known and packets.dts.count(None) == len(packets.dts):  # bare pictures: a clock must be assumed
+        base, length = 1 / (stream.guessed_rate or _FALLBACK_RATE), Fraction(0)
+    times = _seconds(ticks, base, min(origin, ticks[0].item() * base) if by_slot else origin)
     step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / float(stream.guessed_rate or _FALLBACK_RATE)
-    end = float(times[-1]) + (float(packets.last_duration * base) or step)
+    end = float(times[-1]) + (float(length) or step)
     fps, variable = _frame_rate(times, end, stream, tick=float(base))
     damage = _damage(packets, container, stream, end)
     return FrameIndex(
@@ -150,9 +150,11 @@ def _seconds(ticks: IntArray, base: Fraction, origin: Fraction) -> FloatArray:
 
 
 def _frame_rate(times: FloatArray, end: float, stream: VideoStream, *, tick: float) -> tuple[float, bool]:
-    if len(times) < 2 or times[-1] <= times[0]:
-        return 1 / (end - float(times[0])), False
-    mean = (len(times) - 1) / float(times[-1] - times[0])
+    spread = float(times[-1] - times[0])
+    mean = (len(times) - 1) / spread if spread > 0 else 1 / (end - float(times[0]))
+    if len(times) == 1:
+        known = float(stream.guessed_rate or mean)
+        return (known if abs(1 / known - 1 / mean) <= tick else mean), False
     for rate in (stream.average_rate, stream.guessed_rate, Fraction(mean).limit_denominator(1001), mean):
         grid = times[0] + np.arange(len(times)) / float(rate) if rate else np.inf
         if np.abs(times - grid).max() <= min(tick, 2e-3) + 1e-6:  # containers round to whole ticks

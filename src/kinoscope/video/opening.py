@@ -88,6 +88,12 @@ def reason(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error).lower()
 
 
+def has_display_times(container: InputContainer) -> bool:
+    """Whether packets say when their frame is *shown*. AVI and MPEG program streams know only the order of decoding;
+    FFmpeg guesses the rest, and guesses wrong where frames are reordered."""
+    return not {"avi", "mpeg"} & set(container.format.name.split(","))
+
+
 def origin_of(container: InputContainer, stream: VideoStream) -> Fraction:
     """When the container starts, in seconds on the stream's clock; all our times count from there."""
     base = stream.time_base or Fraction(1, 1_000_000)
