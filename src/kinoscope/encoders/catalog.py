@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 
@@ -46,6 +46,11 @@ class EncoderSpec:
     """Frames are encoded one by one, so that overlapping clips share the work."""
     labels: str | None = None
     """The list of classes that its classifier knows."""
+
+    @property
+    def tag(self) -> str:
+        """The name that features carry: with the frame size, where it is not the encoder's own."""
+        return self.name if self.size == _ENCODERS[self.name].size else f"{self.name}@{self.size}px"
 
     def classes(self) -> tuple[str, ...]:
         """Names of the classifier's outputs; empty if it has none worth naming."""
@@ -129,7 +134,12 @@ def list_encoders() -> list[str]:
 
 
 def encoder_spec(name: str) -> EncoderSpec:
-    """What the encoder ``name`` is and wants. Raises :class:`OptionError` for an unknown name."""
+    """What the encoder ``name`` (or the one that a tag names) is and wants.
+
+    Raises:
+        OptionError: unknown name.
+    """
+    name, _, size = name.partition("@")
     if name not in _ENCODERS:
         raise OptionError(f"unknown encoder {name!r}", cure=f"one of: {', '.join(_ENCODERS)}")
-    return _ENCODERS[name]
+    return replace(_ENCODERS[name], size=int(size.removesuffix("px"))) if size else _ENCODERS[name]

@@ -75,7 +75,7 @@ def load_encoder(
     """An encoder with its published weights, in evaluation mode; they are downloaded when first used.
 
     Args:
-        name: one of :func:`list_encoders`.
+        name: one of :func:`list_encoders`, or the tag that features carry.
         device: ``"auto"`` takes a GPU if there is one, else the CPU.
         runtime: what computes on a CPU: ``"torch"``, or ``"openvino"`` (several times faster, same numbers to float32
             rounding, needs ``pip install openvino``). ``"auto"`` takes OpenVINO if it is installed.
