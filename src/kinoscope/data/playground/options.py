@@ -10,7 +10,7 @@ from kinoscope.errors import OptionError
 
 from .motions import DETAILS, LOOPS, MOTIONS, ORDERS, order_parts
 
-MARKER_SIDE = 38  # pixels of the marker of the detail task, border included
+MARKER_SIDE = 40  # pixels of the marker of the detail task, border included
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ Split = Literal["training", "validation", "testing"]
 
 _GOLDEN, _ROOT_TWO = 0.6180339887498949, 0.4142135623730951
 _FADE = 0.3  # seconds in which a resting actor comes or goes
+_APART = 0.4  # seconds at least between two actors of an untrimmed video
 _FILLED = 0.6  # most of an untrimmed video that actors may take
 
 
@@ -137,7 +138,7 @@ def _untrimmed(options: PlaygroundOptions, index: int) -> Plan:
     labels += [None] * int(rng.integers(options.bystanders + 1))
     slots = _fitting([_slot(rng, label, options) for label in labels], _FILLED * frames)
     rng.shuffle(slots)  # type: ignore[arg-type]  # a list is shuffled in place
-    starts = _spread(rng, [slot.frames for slot in slots], frames)
+    starts = _spread(rng, [slot.frames for slot in slots], frames, apart=round(_APART * options.fps))
     actors = tuple(_actor(rng, slot, first, options.fps) for slot, first in zip(slots, starts, strict=True))
     segments = tuple(
         _segment(first + slot.lead, first + slot.lead + slot.moving, options.fps, slot.label)
@@ -217,10 +218,10 @@ def _segment(first: int, end: int, fps: int, label: str) -> Segment:
     return Segment(round(int(first) / fps, 6), round(int(end) / fps, 6), label)
 
 
-def _spread(rng: Rng, lengths: Sequence[int], frames: int) -> list[int]:
-    """Random first frames for stretches of the given lengths, in order, none touching another or the borders."""
+def _spread(rng: Rng, lengths: Sequence[int], frames: int, apart: int = 1) -> list[int]:
+    """Random first frames for stretches of the given lengths, in order, ``apart`` from each other and the borders."""
     gaps = len(lengths) + 1
-    free = frames - sum(lengths) - gaps
-    cuts = np.floor(np.cumsum(rng.dirichlet(np.ones(gaps)))[:-1] * free).astype(int) + np.arange(1, gaps)  # [N]
-    before = np.concatenate([[0], np.cumsum(lengths)[:-1]]) if lengths else np.zeros(0)
+    free = frames - sum(lengths) - gaps * apart
+    cuts = np.floor(np.cumsum(rng.dirichlet(np.ones(gaps)))[:-1] * free).astype(int) + apart * np.arange(1, gaps)  # [N]
+    before = np.cumsum([0, *lengths])[:-1]  # [N]
     return [int(cut + offset) for cut, offset in zip(cuts, before, strict=True)]

@@ -16,6 +16,8 @@ Rng = np.random.Generator
 
 _SHAPES = ("disc", "square", "triangle", "ring", "cross", "star")
 _TEXTURES = ("plain", "stripes", "checker", "shaded")
+_BORDER = 4  # of the marker, in pixels; even, so that its blocks begin at even pixels
+_SIGNAL, _MASK = 50, 70  # brightness of the marker's texture and of what hides it
 _DRIFT = 0.06  # fastest distractor, shorter sides per second; actors move at 0.1 and more
 _PERSISTENCE = 0.9  # of the camera shake from frame to frame
 
@@ -60,17 +62,21 @@ def random_sprite(rng: Rng) -> Sprite:
 def random_marker(rng: Rng, texture: str, first: int, end: int, size: tuple[int, int]) -> Marker:
     """A marker whose ``texture`` is legible at full resolution only.
 
-    Its inside is made of blocks of 2 × 2 pixels: ``rows`` [[s, s], [−s, −s]], ``columns`` [[s, −s], [s, −s]],
-    ``checks`` [[s, −s], [−s, s]] with a random sign s per block. Averaging over blocks gives plain grey; taking
-    every second pixel or fewer gives independent random signs: in both cases nothing of the class is left.
+    Its inside is made of blocks of 2 × 2 pixels, grey m with a random sign s: ``rows`` [[m+s, m+s], [m−s, m−s]],
+    ``columns`` [[m+s, m−s], [m+s, m−s]], ``checks`` [[m+s, m−s], [m−s, m+s]]. Averaging over a block leaves m;
+    taking one pixel of it leaves m ± s: random in both cases. Where a scaling cuts through blocks, the little that
+    is left of s drowns in m, which is drawn alike for all classes.
     """
     block = {"rows": [[1, 1], [-1, -1]], "columns": [[1, -1], [1, -1]], "checks": [[1, -1], [-1, 1]]}[texture]
-    side = (MARKER_SIDE - 6) // 2  # blocks along one side; the border is 3 pixels wide
+    side = (MARKER_SIDE - 2 * _BORDER) // 2  # blocks along one side
     signs = np.kron(rng.choice([-1, 1], (side, side)), np.array(block))  # [2·side, 2·side]
+    greys = np.kron(rng.choice([-1, 1], (side, side)), np.ones((2, 2)))  # [2·side, 2·side]
     pixels = np.empty((MARKER_SIDE, MARKER_SIDE, 3), np.uint8)
     pixels[:] = np.where(rng.random(3) < 0.5, 255, 30)
-    pixels[3:-3, 3:-3] = (128 + 110 * signs)[..., None]
-    corner = (int(rng.integers(size[0] - MARKER_SIDE + 1)), int(rng.integers(size[1] - MARKER_SIDE + 1)))
+    inside = slice(_BORDER, -_BORDER)
+    pixels[inside, inside] = (128 + _SIGNAL * signs + _MASK * greys)[..., None]
+    y, x = (2 * int(rng.integers((extent - MARKER_SIDE) // 2 + 1)) for extent in size)  # blocks begin at even pixels
+    corner = (y, x)
     return Marker(first, end, pixels, corner)
 
 
