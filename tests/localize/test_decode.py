@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from kinoscope.data.features import FeatureTime
-from kinoscope.localize.decode import decode, decode_level, to_segments, video_duration
+from kinoscope.localize.decode import decode, decode_level, to_segments
+from kinoscope.localize.feature_spec import video_duration
 from kinoscope.localize.network import ActionFormer
 from kinoscope.localize.options import ActionFormerOptions, DecodeOptions
 

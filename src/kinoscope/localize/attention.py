@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MASKED_KEY = -1e4
-"""Added to the logits of padded keys, as in the official code: no weight beside any valid key, and no NaN without one."""
+"""Added to the logits of padded keys, as in the official code: no weight beside a valid key, no NaN without any."""
 
 
 def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, window: int) -> Tensor:
@@ -35,13 +35,14 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, win
     batch, heads, _, width = query.shape
 
     tail = count * block - length
-    queries = F.pad(query, (0, 0, 0, tail)).unflatten(2, (count, block))  # [B, H, N, block, D]
+    queries = F.pad(query, (0, 0, 0, tail)).view(batch, heads, count, block, width)
     keys, values = (_spans(tensor, radius, block, tail) for tensor in (key, value))  # [B, H, N, block + 2r, D]
     bias = _band_bias(mask, radius, block, count, query.dtype)  # [B, N, block, block + 2r]
 
-    folded = (tensor.transpose(1, 2).flatten(0, 1) for tensor in (queries, keys, values))  # each [B·N, H, …, D]
-    out = F.scaled_dot_product_attention(*folded, attn_mask=bias.flatten(0, 1).unsqueeze(1))  # [B·N, H, block, D]
-    out = out.unflatten(0, (batch, count)).transpose(1, 2).reshape(batch, heads, count * block, width)
+    # every block becomes an element of the batch: [B·N, H, …]
+    queries, keys, values = (tensor.transpose(1, 2).flatten(0, 1) for tensor in (queries, keys, values))
+    out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias.flatten(0, 1).unsqueeze(1))
+    out = out.view(batch, count, heads, block, width).transpose(1, 2).flatten(2, 3)  # [B, H, N·block, D]
     return out[:, :, :length] * mask[:, None, :, None]  # [B, H, T, D]
 
 
@@ -58,7 +59,7 @@ def _spans(tensor: Tensor, radius: int, block: int, tail: int) -> Tensor:
 
 
 def _band_bias(mask: Tensor, radius: int, block: int, count: int, dtype: torch.dtype) -> Tensor:
-    """Additive mask: 0 for a valid key in the window, −1e4 for a padded one, −inf outside. [B, N, block, block + 2r]."""
+    """[B, N, block, block + 2r]: 0 for a valid key in the window, −1e4 for a padded one, −inf outside."""
     batch, length = mask.shape
     device = mask.device
     queries = torch.arange(count * block, device=device).view(count, block, 1)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..data.features import FeatureTime
 from ..data.segments import Segment
+from .feature_spec import video_duration
 from .network import Levels, level_masks
 from .nms import Floats, Indices, suppress
 from .options import ActionFormerOptions, DecodeOptions
@@ -74,10 +75,3 @@ def to_segments(
         for (start, end), score, label in zip(seconds, scores, labels, strict=True)
         if end > start
     ]
-
-
-def video_duration(time: FeatureTime, rows: int) -> float:
-    """Length of the video in seconds; where it is not known, the end of what the last row saw."""
-    if time.duration is not None:
-        return time.duration
-    return time.offset + ((rows - 1) * time.stride + time.clip_length) / time.fps

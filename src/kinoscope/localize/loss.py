@@ -60,7 +60,7 @@ class LocalizationLoss(nn.Module):
     def forward(
         self, logits: Tensor, offsets: Tensor, mask: Tensor, class_targets: Tensor, offset_targets: Tensor
     ) -> dict[str, Tensor]:
-        """All levels concatenated: logits [B, P, K], offsets [B, P, 2], mask [B, P], targets as from ``assign_targets``.
+        """All levels together: logits [B, P, K], offsets [B, P, 2], mask [B, P], targets as from ``assign_targets``.
 
         Returns:
             ``loss`` to minimise, its parts ``class_loss`` and ``offset_loss``, and ``positives``; scalars.

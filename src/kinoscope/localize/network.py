@@ -7,6 +7,7 @@ sections 1.2 to 1.4 and 1.10. The names of all weights equal the official ones.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from .layers import ChannelNorm, MaskedConv, TransformerBlock
 from .options import ActionFormerOptions
 
 Levels = list[tuple[Tensor, Tensor]]
-"""Per level: class logits [B, T_l, K] and offsets [B, T_l, 2] ≥ 0 in units of the level's stride, T_l = ceil(T / 2^l)."""
+"""Per level: class logits [B, T_l, K] and offsets [B, T_l, 2] ≥ 0 in strides of the level; T_l = ceil(T / 2^l)."""
 
 
 class ActionFormer(nn.Module):
@@ -52,7 +53,7 @@ class ActionFormer(nn.Module):
         wanted = self.options.input_width
         if features.ndim != 3 or features.shape[-1] != wanted or features.shape[1] < 1:
             raise FeatureError(
-                f"features have shape {tuple(features.shape)}, but the model wants [B, T, {wanted}] with T of at least 1",
+                f"features have shape {tuple(features.shape)}, but the model wants [B, T, {wanted}], T at least 1",
                 cure="extract the features with the encoder that the model was trained on",
             )
         if mask.shape != features.shape[:2]:
@@ -70,9 +71,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.clean = options.mask_clean
         widths = [options.input_width] + [options.width] * options.embedding_convs
-        self.embd = nn.ModuleList(
-            MaskedConv(a, b, options.kernel) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.embd = nn.ModuleList(MaskedConv(a, b, options.kernel) for a, b in pairwise(widths))
         self.embd_norm = nn.ModuleList(_norm(options) for _ in range(options.embedding_convs))
         windows = options.windows
         self.stem = nn.ModuleList(_block(options, windows[0], 1) for _ in range(options.stem_blocks))

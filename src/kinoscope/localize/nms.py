@@ -22,10 +22,10 @@ EPS = 1e-6
 
 
 def interval_iou(one: Floats, many: Floats, eps: float = 0.0) -> Floats:
-    """tIoU of the interval ``one`` [2] with each of ``many`` [N, 2], ``eps`` added to each length; 0 / 0 counts as 0."""
+    """tIoU of the interval ``one`` [2] with each of ``many`` [N, 2], ``eps`` added to each length; 0 / 0 is 0."""
     overlap = np.maximum(np.minimum(one[1], many[:, 1]) - np.maximum(one[0], many[:, 0]), 0.0)
     union = (one[1] - one[0] + eps) + (many[:, 1] - many[:, 0] + eps) - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return np.asarray(np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0))
 
 
 def hard_nms(segments: ArrayLike, scores: ArrayLike, iou_threshold: float, max_kept: int | None = None) -> Indices:
@@ -73,7 +73,8 @@ def soft_nms(
     segments, scores = np.asarray(segments, np.float64).reshape(-1, 2), np.asarray(scores, np.float64)
     order = np.lexsort((np.arange(len(scores)), segments[:, 0]))  # argmax takes the first: earlier start, lower index
     rest, left = segments[order], scores[order]
-    kept, values = [], []
+    kept: list[int] = []
+    values: list[float] = []
     while len(order) and (max_kept is None or len(kept) < max_kept):
         best = int(left.argmax())
         kept.append(order[best])
@@ -91,10 +92,10 @@ def _decay(
 ) -> Floats:
     iou = interval_iou(best, rest, EPS)
     if method == "gaussian":
-        decay = np.exp(-(iou**2) / sigma)
+        decay: Floats = np.exp(-(iou**2) / sigma)
         return decay if gate is None else np.where(iou >= gate[0] + gate[1] * (best[1] - best[0]), decay, 1.0)
     factor = 0.0 if method == "zero" else 1.0 - iou
-    return np.where(iou >= threshold, factor, 1.0)
+    return np.asarray(np.where(iou >= threshold, factor, 1.0))
 
 
 def vote(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -79,7 +80,7 @@ class ActionFormerOptions:
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != self.levels:
                 raise OptionError(
-                    f"{name} has {len(value)} entries, but branch_blocks {self.branch_blocks} make {self.levels} levels",
+                    f"{name} has {len(value)} entries, but the pyramid has {self.levels} levels",
                     cure=f"give {self.levels} entries, or leave {name} out",
                 )
         between("drop_path", self.drop_path, 0.0, 0.99)
@@ -166,7 +167,7 @@ class DecodeOptions:
 def doubling_ranges(levels: int, first: float = 4.0) -> tuple[tuple[float, float], ...]:
     """(0, 4) (4, 8) (8, 16) …, the last one open: every level learns distances of two to four of its strides."""
     edges = [0.0, *(first * 2**level for level in range(levels - 1)), OPEN_END]
-    return tuple(zip(edges[:-1], edges[1:], strict=True))
+    return tuple(pairwise(edges))
 
 
 def levels_for(lengths: Sequence[float], *, fewest: int = 3, most: int = 8) -> int:

@@ -1,0 +1,110 @@
+"""What features a model was trained on, so that others are refused and new videos are extracted alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.features import Features, FeatureTime
+from ..errors import FeatureError, OptionError
+
+STEP_TOLERANCE = 0.05
+"""How far, relatively, the step of features may lie outside of the steps seen in training."""
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """The features that a model takes."""
+
+    width: int
+    """Channels."""
+    fps: float
+    """Rate at which frames were sampled, in frames per second."""
+    stride: float
+    """Sampled frames between rows."""
+    clip_length: float
+    """Sampled frames that a row saw."""
+    encoder: str = ""
+    """Name of the encoder; empty when not known."""
+    weight_hash: str = ""
+    """Hash of the encoder's weights; empty when not known."""
+    steps: tuple[float, float] | None = None
+    """Shortest and longest step between rows seen in training, in seconds; none: stride / fps."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "fps", "stride", "clip_length"):
+            if not getattr(self, name) > 0:
+                raise OptionError(f"{name} is {getattr(self, name)}, but must be positive", cure=f"change {name}")
+        low, high = self.steps or (self.stride / self.fps,) * 2
+        object.__setattr__(self, "steps", (float(low), float(high)))
+
+    @classmethod
+    def of(cls, videos: Iterable[tuple[str, Features]]) -> FeatureSpec:
+        """What named features have in common. Raises :class:`FeatureError` when encoder, weights or width differ."""
+        spec: FeatureSpec | None = None
+        steps = []
+        for name, features in videos:
+            time = features.time
+            if spec is None:
+                spec = cls(
+                    features.width, time.fps, time.stride, time.clip_length, features.encoder, features.weight_hash
+                )
+                first = name
+            spec._check_source(features, name, f"those of {first}")
+            steps.append(time.step)
+        if spec is None:
+            raise FeatureError("there are no features", cure="extract the features of the training videos first")
+        rest = {name: getattr(spec, name) for name in cls.__dataclass_fields__ if name != "steps"}
+        return cls(**rest, steps=(min(steps), max(steps)))
+
+    def check(self, features: Features, where: str | None = None) -> None:
+        """Raise :class:`FeatureError` unless a model trained on features like this can use ``features``."""
+        self._check_source(features, where, "the model's")
+        assert self.steps is not None
+        low, high = self.steps
+        if not low * (1 - STEP_TOLERANCE) <= features.time.step <= high * (1 + STEP_TOLERANCE):
+            wanted = f"{low:g} s" if low == high else f"{low:g} to {high:g} s"
+            raise FeatureError(
+                f"features have a row every {features.time.step:g} s, the model's every {wanted}",
+                where=where,
+                cure=f"extract them at {self.fps:g} frames per second with stride {self.stride:g}",
+            )
+        check_rows(features, where)
+
+    def _check_source(self, features: Features, where: str | None, others: str) -> None:
+        for name, label in (("encoder", "encoder"), ("weight_hash", "weights")):
+            ours, theirs = getattr(self, name), getattr(features, name)
+            if ours and theirs and ours != theirs:
+                raise FeatureError(
+                    f"features come from {label} {theirs!r}, {others} from {ours!r}",
+                    where=where,
+                    cure=f"extract them with {self.encoder or 'the same encoder'}",
+                )
+        if features.width != self.width:
+            raise FeatureError(
+                f"features have {features.width} channels, {others} have {self.width}",
+                where=where,
+                cure=f"extract them with {self.encoder or 'the same encoder'}",
+            )
+
+
+def check_rows(features: Features, where: str | None = None) -> None:
+    """Raise :class:`FeatureError` when there is no row, or one that holds NaN or infinity."""
+    if not len(features):
+        raise FeatureError("features have no row", where=where, cure="extract them again")
+    bad = ~np.isfinite(features.values).all(axis=1)
+    if bad.any():
+        raise FeatureError(
+            f"{int(bad.sum())} of {len(bad)} rows hold NaN or infinity, the first is row {int(bad.argmax())}",
+            where=where,
+            cure="extract them again",
+        )
+
+
+def video_duration(time: FeatureTime, rows: int) -> float:
+    """Length of the video in seconds; where it is not known, the end of what the last row saw."""
+    if time.duration is not None:
+        return time.duration
+    return time.offset + ((rows - 1) * time.stride + time.clip_length) / time.fps

@@ -1,0 +1,74 @@
+"""Padding and training crops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinoscope.localize.batches import chunk_multiple, crop, pad, padded_length
+from kinoscope.localize.options import ActionFormerOptions
+
+NONE = (np.zeros((0, 2)), np.zeros(0, dtype=np.int64))
+
+
+def test_padding_vectors(vectors):
+    thumos, anet = vectors("localization")["vectors"]["padding"]["cases"]
+    head = ActionFormerOptions.thumos()
+    assert head.windows == tuple(thumos["inputs"]["windows"])
+    assert chunk_multiple(head) == thumos["expected"]["max_div"]
+    assert [padded_length(rows, head) for rows in thumos["inputs"]["lengths"]] == thumos["expected"]["padded"]
+    other = ActionFormerOptions(512, 1, window=tuple(anet["inputs"]["windows"]), max_length=192, mask_clean=False)
+    assert chunk_multiple(other) == anet["expected"]["max_div"]
+    assert padded_length(1, ActionFormerOptions(4, 1)) == 1
+
+
+def test_pad_puts_zeros_at_the_end():
+    features, mask = pad([np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)])
+    assert features.shape == (2, 4, 3)
+    assert mask.tolist() == [[True, True, False, False], [True] * 4]
+    assert features.sum(dim=(1, 2)).tolist() == [6, 12]
+    assert pad([np.ones((2, 3), np.float32)], 9)[0].shape == (1, 9, 3)
+
+
+def rows(count):
+    """Features that know their own row."""
+    return np.arange(count, dtype=np.float32)[:, None]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    count=st.integers(1, 60),
+    raw=st.lists(st.tuples(st.floats(-3, 60), st.floats(0.1, 40)), max_size=5),
+    max_length=st.integers(1, 40),
+    seed=st.integers(0, 5),
+)
+def test_crops_are_stretches_that_keep_the_better_half_of_segments(count, raw, max_length, seed):
+    segments = np.array([[start, start + length] for start, length in raw]).reshape(-1, 2)
+    labels = np.arange(len(raw))
+    rng = np.random.default_rng(seed)
+    values, cut, kept = crop(rows(count), segments, labels, max_length=max_length, reach=0.5, rng=rng)
+    first, length = int(values[0, 0]), len(values)
+    assert values[:, 0].tolist() == list(range(first, first + length))
+    assert length == max_length if count > max_length else round(0.9 * count) <= length <= count
+    for label, (start, end) in enumerate(segments):
+        left, right = np.clip([start, end], first - 0.5, first + length + 0.5) - first
+        if (right - left) / (end - start) >= 0.5 + 1e-9:
+            assert cut[kept == label].tolist() == [[pytest.approx(left), pytest.approx(right)]]
+        elif (right - left) / (end - start) < 0.5 - 1e-9:
+            assert label not in kept
+
+
+def test_a_crop_looks_for_a_segment():
+    segment = np.array([[900.0, 903.0]])
+    found = [
+        crop(rows(1000), segment, np.array([0]), max_length=50, reach=0, rng=np.random.default_rng(seed))[2].size
+        for seed in range(20)
+    ]
+    assert sum(found) >= 19  # 200 tries of a 5 % chance each
+
+
+def test_videos_without_segments_are_cropped_too():
+    values, segments, labels = crop(rows(10), *NONE, max_length=4, reach=0, rng=np.random.default_rng(0))
+    assert (len(values), segments.shape, labels.shape) == (4, (0, 2), (0,))
