@@ -12,7 +12,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ..errors import VideoError
-from .opening import NOT_A_VIDEO, has_display_times, open_container, reason
+from .opening import NOT_A_VIDEO, demux, has_display_times, open_container, reason
 
 
 class SlotClock:
@@ -155,7 +155,7 @@ class Decoder:
         """All packets. One that broke off at the end of the file is left out: half of its picture would be invented."""
         held: av.Packet[VideoStream] | None = None
         try:
-            for packet in self.container.demux(self.stream):
+            for packet in demux(self.container, self.stream):
                 flush = packet.size == 0 and packet.pts is None and packet.dts is None
                 if held is not None and not flush:
                     yield held

@@ -14,10 +14,13 @@ from av.video.stream import VideoStream
 
 from ..errors import VideoError
 from .decoder import SlotClock
-from .opening import NOT_A_VIDEO, has_display_times, open_container, origin_of, reason
+from .opening import NOT_A_VIDEO, demux, has_display_times, open_container, origin_of, reason
 from .sampling import FloatArray, IntArray
 
 _FALLBACK_RATE = Fraction(25)  # of a single picture that says nothing about its length
+
+
+_ENDS_TOGETHER = 0.25  # seconds by which the streams of a whole file may fall short of its announced length
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def _read_packets(container: InputContainer, stream: VideoStream) -> _Packets:
     # Matroska says how long it is, not how many frames it has: the other streams tell whether it was cut.
     streams = [stream, *container.streams.audio] if "matroska" in container.format.name else [stream]
     try:
-        for packet in container.demux(*streams):
+        for packet in demux(container, *streams):
             if packet.stream is not stream:
                 if packet.pts is not None:
                     found.others_end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -169,6 +172,6 @@ def _damage(packets: _Packets, container: InputContainer, stream: VideoStream, e
     if promised > found:
         return f"{promised - found} of {promised} frames are missing, from {end:.3f} s on"
     length = (container.duration or 0) / 1e6
-    if "matroska" in container.format.name and length - max(end, packets.others_end) > 0.5:
+    if "matroska" in container.format.name and length - max(end, packets.others_end) > _ENDS_TOGETHER:
         return f"the file breaks off after {end:.3f} s of {length:.3f} s"
     return None

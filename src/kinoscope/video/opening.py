@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from ..errors import OptionError, VideoError
@@ -74,13 +77,24 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     if not streams:
         kind = "only sound" if container.streams.audio else "no pictures"
         raise VideoError(f"holds {kind}: there is no video stream", where=path, cure="choose a file with pictures")
-    stream = max(streams, key=lambda stream: (stream.codec_context is not None, stream.width * stream.height))
-    if stream.codec_context is None:
+    known = [stream for stream in streams if stream.codec_context is not None]
+    if not known:
         raise VideoError("is coded in a way that this FFmpeg cannot decode", where=path, cure="re-encode it as H.264")
+    stream = max(known, key=lambda stream: stream.width * stream.height)
     if max(stream.width, stream.height) > MAX_SIDE:
         problem = f"frames of {stream.width}x{stream.height} pixels are beyond the bound of {MAX_SIDE} a side"
         raise VideoError(problem, where=path, cure="the header may be damaged; scale the video down otherwise")
     return stream
+
+
+def demux(container: InputContainer, *streams: Stream) -> Iterator[av.Packet[Any]]:
+    """All packets of ``streams``; when another turns up in mid-file (broadcasts), PyAV stumbles and has to go on."""
+    while True:
+        try:
+            yield from container.demux(*streams)
+            return
+        except IndexError:
+            continue
 
 
 def reason(error: BaseException) -> str:

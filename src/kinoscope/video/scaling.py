@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.error import FFmpegError
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from ..errors import OptionError
 
@@ -71,18 +73,28 @@ class Scaler:
         top, left = (height - plan.size[0]) // 2, (width - plan.size[1]) // 2
         self._crop = slice(top, top + plan.size[0]), slice(left, left + plan.size[1])
         self._reformatter = VideoReformatter()
+        self._colours: dict[str, Any] = {}
 
     def into(self, frame: av.VideoFrame, out: Frame) -> None:
         """Convert ``frame`` and write it to ``out``. Shape: [H, W, 3], uint8 RGB."""
         height, width = self.plan.scaled
-        rgb = self._reformatter.reformat(
-            frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR, **_ONE_THREAD
-        )
+        rgb = self._to_rgb(frame, width, height)
         plane = rgb.planes[0]  # its rows are padded: look at it in place, and copy only what the crop keeps
         pixels = np.ndarray((height, width, 3), np.uint8, buffer=memoryview(plane), strides=(plane.line_size, 3, 1))
         if self.plan.rotation:
             pixels = np.rot90(pixels, k=-self.plan.rotation // 90)
         np.copyto(out, pixels[self._crop])
+
+    def _to_rgb(self, frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+        options = {"interpolation": Interpolation.BILINEAR, **_ONE_THREAD, **self._colours}
+        try:
+            return self._reformatter.reformat(frame, width, height, "rgb24", **options)
+        except FFmpegError:
+            if self._colours:
+                raise
+            # The file names a colour matrix that swscale does not know, or an impossible one: take the usual.
+            self._colours = {"src_colorspace": Colorspace.ITU601, "dst_colorspace": Colorspace.ITU601}
+            return self._to_rgb(frame, width, height)
 
     def __call__(self, frame: av.VideoFrame) -> Frame:
         """Convert ``frame`` into a new array. Shape: [H, W, 3], uint8 RGB."""
