@@ -64,7 +64,7 @@ def small(video: np.ndarray) -> np.ndarray:
 
 def trace(video: np.ndarray) -> np.ndarray:
     """Where the difference to the median picture lies and how much there is: [T, 64, 64, 3] → [T, 3]."""
-    middle = np.sort(video, axis=0)[len(video) // 2]  # the median picture; sorting bytes is quicker than np.median
+    middle = np.sort(video[::3], axis=0)[len(video) // 6]  # the median picture; sorting bytes beats np.median
     change = np.abs(video.astype(np.int16) - middle).sum(-1).astype(np.float32)
     change = np.where(change > 60, change, 0) + 1e-3
     weight, grid = change.sum((1, 2)), np.arange(64) - 31.5
