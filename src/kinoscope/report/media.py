@@ -32,6 +32,8 @@ class Media:
     href: str | None = None
     note: str = ""
     """Why the video is not embedded; empty when it is."""
+    size: int = 0
+    """Bytes that are embedded, before base64."""
 
 
 def collect_media(pages: Sequence[VideoPage], folder: Path | None, embed_limit: int) -> list[Media]:
@@ -43,8 +45,8 @@ def collect_media(pages: Sequence[VideoPage], folder: Path | None, embed_limit: 
     collected, left = [], embed_limit
     for page in pages:
         media = _media_of(page, folder, left)
-        if media.base64 is not None and not isinstance(page.media, bytes):
-            left -= len(media.base64) * 3 // 4
+        if not isinstance(page.media, bytes):
+            left -= media.size
         collected.append(media)
     return collected
 
@@ -69,7 +71,7 @@ def _media_of(page: VideoPage, folder: Path | None, left: int) -> Media:
 
 
 def _embedded(content: bytes, mime: str) -> Media:
-    return Media(mime, base64=base64.b64encode(content).decode("ascii"))
+    return Media(mime, base64=base64.b64encode(content).decode("ascii"), size=len(content))
 
 
 def _href(path: Path, folder: Path | None) -> str:

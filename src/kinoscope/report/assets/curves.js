@@ -18,7 +18,10 @@ function createCurves(page, labels, player) {
       curve.path.classList.toggle("off", !shown);
       curve.button.setAttribute("aria-pressed", String(shown));
     };
-    curve.button.addEventListener("click", () => show(!curve.shown));
+    curve.button.addEventListener("click", () => {
+      show(!curve.shown);
+      curve.path.classList.toggle("strong", curve.shown);
+    });
     const point = (on) => () => curve.path.classList.toggle("strong", on);
     curve.button.addEventListener("pointerenter", point(true));
     curve.button.addEventListener("pointerleave", point(false));

@@ -47,13 +47,24 @@ function linkRows(table, segments, player) {
   }
   roving(table, rows.filter((item) => item.segment.start !== null).map((item) => item.row), nextRow);
   return {
-    update(time) {
+    update(time, playing) {
       for (const item of rows) {
         const active = isActive(item.segment, time);
-        if (active !== item.active) item.row.classList.toggle("active", (item.active = active));
+        if (active === item.active) continue;
+        item.row.classList.toggle("active", (item.active = active));
+        if (active && playing) keepInSight(item.row);
       }
     },
   };
+}
+
+// Scrolls the list only, never the page.
+function keepInSight(row) {
+  const list = row.closest(".side-scroll");
+  if (!list) return;
+  const above = row.offsetTop - list.scrollTop < 40;
+  const below = row.offsetTop + row.offsetHeight - list.scrollTop > list.clientHeight;
+  if (above || below) list.scrollTop = row.offsetTop - list.clientHeight / 3;
 }
 
 function nextRow(nodes, node, key) {
