@@ -9,6 +9,9 @@ from pathlib import Path
 from ..errors import FeatureError
 from .features import Features, FeatureTime, read_features
 
+ADAPTER_FOLDER = "sola-adapter"
+"""Beside adapted features lies the adapter that made them, in a folder of this name."""
+
 _SUFFIXES = (".safetensors", ".npy")
 
 
@@ -34,8 +37,10 @@ class FeatureStore(Mapping[str, Features]):
         self._paths: dict[str, Path] = {}
         self._by_last: dict[str, list[str]] = defaultdict(list)
         for path in sorted(self.folder.rglob("*")):
-            if path.suffix in _SUFFIXES and path.is_file() and not path.name.startswith("."):
-                name = path.relative_to(self.folder).with_suffix("").as_posix()
+            inside = path.relative_to(self.folder)
+            hidden = path.name.startswith(".") or ADAPTER_FOLDER in inside.parts
+            if path.suffix in _SUFFIXES and path.is_file() and not hidden:
+                name = inside.with_suffix("").as_posix()
                 self._paths[name] = path
                 self._by_last[Path(name).name].append(name)
         if not self._paths:

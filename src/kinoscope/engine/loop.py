@@ -58,6 +58,7 @@ class Task(Protocol):
 
     def after_step(self, step: int) -> None:
         """Called after each update (moving averages, queues)."""
+        return
 
     def validate(self) -> dict[str, float]:
         """Metrics on held-out data; called at the end of an epoch. Must not draw from torch's generator."""

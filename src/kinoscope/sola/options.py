@@ -1,0 +1,52 @@
+"""Options of SoLa; the defaults are the official ones (``papers`` call them λ, N, s)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import OptionError
+
+
+@dataclass(frozen=True)
+class SolaOptions:
+    """The adapter and what it is trained to do."""
+
+    hidden: int = 512
+    """Channels inside the adapter."""
+    kernel: int = 5
+    """Rows that the first convolution sees; odd."""
+    size: int = 8
+    """N, rows of the similarity matrix."""
+    step: int = 2
+    """Feature rows between neighbouring rows of the matrix."""
+    margin: int = 4
+    """Feature rows on both sides of a window that only give context."""
+    lam: float = 16.0
+    """λ of the target σ(λ/d²): larger lets similarity reach further."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("hidden", 1), ("kernel", 1), ("size", 2), ("step", 1), ("margin", 0)):
+            if getattr(self, name) < least:
+                raise OptionError(f"{name} is {getattr(self, name)}, but must be at least {least}")
+        if self.kernel % 2 == 0:
+            raise OptionError(f"kernel is {self.kernel}, but must be odd", cure=f"use {self.kernel + 1}")
+        if not 0 <= self.lam < float("inf"):
+            raise OptionError(f"lam is {self.lam}, but must be a number from 0 on")
+        if self.margin < self.radius:
+            cure = f"raise margin to {self.radius} or lower kernel to {2 * self.margin + 1}"
+            raise OptionError(f"kernel {self.kernel} looks further than margin {self.margin}", cure=cure)
+
+    @property
+    def radius(self) -> int:
+        """Rows to either side that an adapted row depends on."""
+        return self.kernel // 2
+
+    @property
+    def window(self) -> int:
+        """Rows of one training window."""
+        return 2 * self.margin + (self.size - 1) * self.step + 1
+
+    @property
+    def positions(self) -> range:
+        """Rows of a window that enter the similarity matrix."""
+        return range(self.margin, self.window - self.margin, self.step)

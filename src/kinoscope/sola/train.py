@@ -1,0 +1,170 @@
+"""Training of the adapter on a folder of features, without labels, and conversion of the folder.
+
+Not here yet: the variants of the loss, joint training with a localisation head, training from memory-mapped files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..data.feature_store import ADAPTER_FOLDER, FeatureStore, feature_path
+from ..data.features import Features, write_features
+from ..engine import LoopOptions, Task, fit
+from ..engine.seeds import seed_weights
+from ..errors import OptionError, OutputError
+from ..progress import progress
+from .loss import entropy_floor, similarity_matching, target_similarity
+from .network import Predictor, SoLa
+from .options import SolaOptions
+
+_STEPS_PER_EPOCH = 50  # of the small recipe
+
+
+@dataclass(frozen=True)
+class SolaTraining:
+    """How the adapter is trained."""
+
+    recipe: Literal["auto", "official", "small"] = "auto"
+    """official: 150 epochs of one window per video, batch 256, learning rate 0.0001. small: 1,000 updates, batch 32,
+    learning rate 0.001, because a few dozen videos would give the official recipe too few updates to leave the
+    identity. auto: official from 2,000 videos on."""
+    epochs: int | None = None
+    """Passes over the videos (official) or blocks of 50 updates (small)."""
+    batch_size: int | None = None
+    """Windows per update."""
+    learning_rate: float | None = None
+    """Of AdamW, constant."""
+    weight_decay: float = 0.01
+    """Of AdamW."""
+    seed: int = 0
+    """Everything random follows from it."""
+
+    def resolve(self, videos: int) -> SolaTraining:
+        """The recipe for this many videos, with every blank filled in."""
+        recipe = self.recipe if self.recipe != "auto" else ("official" if videos >= 2000 else "small")
+        epochs, batch_size, rate = (150, 256, 1e-4) if recipe == "official" else (20, 32, 1e-3)
+        filled = SolaTraining(
+            recipe,
+            self.epochs or epochs,
+            self.batch_size or batch_size,
+            rate if self.learning_rate is None else self.learning_rate,
+            self.weight_decay,
+            self.seed,
+        )
+        if not (filled.learning_rate and 0 < filled.learning_rate < float("inf")):
+            raise OptionError(f"learning_rate is {filled.learning_rate}, but must be a positive number")
+        return filled
+
+
+class SolaTask(Task):
+    """Similarity Matching on random windows.
+
+    Args:
+        rows: features of each video. Shape of each: [T, C].
+        training: resolved, see :meth:`SolaTraining.resolve`.
+    """
+
+    def __init__(self, rows: Mapping[str, np.ndarray], options: SolaOptions, training: SolaTraining) -> None:
+        self.names, self.rows = list(rows), list(rows.values())
+        self.options, self.training = options, training
+        channels = self.rows[0].shape[1]
+        seed_weights(training.seed)
+        self.adapter, predictor = SoLa(channels, options), Predictor(channels)
+        self.networks = {"adapter": self.adapter, "predictor": predictor}
+        self.optimizers = {
+            name: torch.optim.AdamW(
+                network.parameters(), training.learning_rate or 0, weight_decay=training.weight_decay
+            )
+            for name, network in self.networks.items()
+        }
+        self.target = target_similarity(options.size, options.lam)  # [N, N]
+        self.floor = entropy_floor(self.target)
+
+    def __len__(self) -> int:
+        if self.training.recipe == "official":
+            return len(self.rows)
+        return _STEPS_PER_EPOCH * (self.training.batch_size or 1)
+
+    def sample(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """A random window of a video, and which of its rows exist. Shapes: [window, C], [N]."""
+        rows = self.rows[index % len(self.rows)]
+        window = self.options.window
+        begin = int(rng.integers(0, max(len(rows) - window, 0) + 1))
+        piece = rows[begin : begin + window]
+        missing = window - len(piece)  # of a video shorter than a window; it is put in the middle
+        padded = np.pad(piece, ((missing // 2, missing - missing // 2), (0, 0)))
+        position = np.asarray(self.options.positions)
+        return padded, (position >= missing // 2) & (position < missing // 2 + len(piece))
+
+    def collate(self, samples: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
+        """Shapes: [B, window, C], [B, N]."""
+        windows, valid = zip(*samples, strict=True)
+        return torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(valid))
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """One step of section 3.2."""
+        windows, valid = batch
+        adapted = self.networks["adapter"](windows)[:, self.options.positions]  # [B, N, C]
+        z = F.normalize(adapted, dim=-1)
+        loss = similarity_matching(z, self.networks["predictor"](z), self.target, valid)
+        far = (z[:, 0] * z[:, -1]).sum(dim=-1).mean()  # raw cosine of the rows furthest apart
+        return {"loss": loss, "above_floor": loss - self.floor, "gate": self.adapter.alpha.tanh()[0], "far_cosine": far}
+
+    def describe(self, index: int) -> str:
+        """Name of the video."""
+        return self.names[index % len(self.names)]
+
+
+def train_adapter(
+    features: Mapping[str, Features],
+    folder: str | Path,
+    options: SolaOptions = SolaOptions(),
+    training: SolaTraining = SolaTraining(),
+    *,
+    resume: bool = False,
+    device: str = "auto",
+) -> SoLa:
+    """Train an adapter on ``features`` and save it in ``folder``.
+
+    Args:
+        features: of all videos, alike (see ``FeatureStore.read_alike``).
+        resume: continue an interrupted training.
+    """
+    training = training.resolve(len(features))
+    task = SolaTask({name: each.values for name, each in features.items()}, options, training)
+    loop = LoopOptions(
+        epochs=training.epochs or 1,
+        batch_size=training.batch_size or 1,
+        seed=training.seed,
+        validate_every=0,
+        accelerator=device,
+    )
+    settings = {"method": "sola", **asdict(options), **asdict(training), "videos": len(features)}
+    fit(task, folder, loop, resume=resume, settings=settings, title="Training SoLa")
+    task.adapter.save(folder, next(iter(features.values())))
+    return task.adapter.eval().requires_grad_(False).cpu()
+
+
+def convert_folder(adapter: SoLa, store: FeatureStore, out: str | Path, *, overwrite: bool = False) -> int:
+    """Write the adapted features of every video in ``store`` to ``out``; returns how many."""
+    with progress("Adapting", len(store)) as report:
+        for name in store:
+            path = feature_path(out, name)
+            if path.exists() and not overwrite:
+                raise OutputError("already holds features", where=path, cure="choose another --out, or add --overwrite")
+            write_features(path, adapter.adapt(store[name]))
+            report(1, name)
+    return len(store)
+
+
+def adapter_folder(out: str | Path) -> Path:
+    """Where the adapter lies that made the features in ``out``."""
+    return Path(out) / ADAPTER_FOLDER
