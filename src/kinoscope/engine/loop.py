@@ -56,7 +56,7 @@ class Task(Protocol):
         """Factor on every learning rate at update ``step`` of ``total``, both counted from 0."""
         return 1.0
 
-    def after_step(self, step: int) -> None:
+    def after_step(self, step: int) -> None:  # noqa: ARG002 - the default does nothing
         """Called after each update (moving averages, queues)."""
         return
 

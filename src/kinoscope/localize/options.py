@@ -107,12 +107,12 @@ class ActionFormerOptions:
         return cls(input_width, classes, mask_clean=False)
 
     @classmethod
-    def small(cls, input_width: int, classes: int, levels: int = 5) -> ActionFormerOptions:
+    def small(cls, input_width: int, classes: int, *, levels: int = 5, width: int = 128) -> ActionFormerOptions:
         """A head of about a million parameters that tens of videos and two CPU cores can train."""
         return cls(
             input_width,
             classes,
-            width=128,
+            width=width,
             stem_blocks=1,
             branch_blocks=levels - 1,
             window=9,
