@@ -1,0 +1,113 @@
+"""How a localisation head is trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import OptionError
+from .options import ActionFormerOptions, at_least, between, levels_for
+
+
+@dataclass(frozen=True)
+class LocalizeTrainOptions:
+    """Training of the head; the defaults are for tens of videos and a few minutes on two CPU cores."""
+
+    preset: Literal["small", "thumos"] = "small"
+    """The head's size: about a million parameters, or the official 29 million with the official padding."""
+    width: int | None = None
+    """Channels inside the head; none: the preset's."""
+    levels: int | None = None
+    """Levels of the pyramid; none: as many as the lengths of the training segments ask for (``small``), or 6."""
+    epochs: int = 60
+    """Passes over the training videos, warm-up included."""
+    batch_size: int = 4
+    """Videos per update."""
+    learning_rate: float = 1e-3
+    """Largest rate of AdamW; linear warm-up, then a cosine down to nearly 0."""
+    warmup_epochs: int = 5
+    """Epochs in which the rate rises."""
+    weight_decay: float = 0.05
+    """On the weights of convolutions only."""
+    average: float = 0.999
+    """Decay of the moving average of the weights; the average is the model that is kept."""
+    average_warmup: bool = True
+    """Start with a short average: the decay is at most (1 + k) / (10 + k) after update k, which short runs need."""
+    clip_gradients: float = 1.0
+    """Largest norm of the gradient."""
+    max_length: int = 2304
+    """Most rows of a training crop."""
+    crop_keep: float = 0.5
+    """A segment stays in a crop if this share of it is in view."""
+    radius: float = 1.5
+    """Points within this many strides of a segment's centre learn it."""
+    smoothing: float = 0.0
+    """Label smoothing."""
+    offset_weight: float = 1.0
+    """Weight of the boundary loss; 0 or less balances both losses."""
+    normaliser: float = 20.0
+    """Initial guess of the positive points per batch, by which losses are divided."""
+    validate_every: int = 10
+    """Epochs between validations."""
+    seed: int = 0
+    """Everything random follows from it."""
+
+    def __post_init__(self) -> None:
+        if self.preset not in ("small", "thumos"):
+            raise OptionError(f"preset is {self.preset!r}", cure="choose small or thumos")
+        for name in ("epochs", "batch_size", "max_length"):
+            at_least(name, getattr(self, name), 1)
+        for name in ("warmup_epochs", "weight_decay", "validate_every"):
+            at_least(name, getattr(self, name), 0)
+        for name in ("learning_rate", "clip_gradients", "normaliser", "radius"):
+            at_least(name, getattr(self, name), 1e-12)
+        between("average", self.average, 0, 1)
+        between("crop_keep", self.crop_keep, 0, 1)
+        between("smoothing", self.smoothing, 0, 1)
+        if self.warmup_epochs >= self.epochs:
+            raise OptionError(
+                f"warmup_epochs {self.warmup_epochs} leave nothing of epochs {self.epochs}",
+                cure="lower warmup_epochs or raise epochs",
+            )
+        if self.levels is not None:
+            between("levels", self.levels, 1, 12)
+
+    @classmethod
+    def thumos(cls) -> LocalizeTrainOptions:
+        """The official THUMOS14 recipe (specification section 1.1)."""
+        return cls(
+            preset="thumos",
+            epochs=35,
+            batch_size=2,
+            learning_rate=1e-4,
+            average_warmup=False,
+            normaliser=100.0,
+            seed=1234567891,
+        )
+
+    def head(self, input_width: int, classes: int, lengths: list[float]) -> ActionFormerOptions:
+        """The head for features of ``input_width`` and training segments of these ``lengths``, in grid units."""
+        if self.preset == "thumos":
+            width, levels = self.width or 512, self.levels or 6
+            return ActionFormerOptions(
+                input_width,
+                classes,
+                width=width,
+                branch_blocks=levels - 1,
+                mask_clean=False,
+                max_length=self.max_length,
+            )
+        levels = self.levels or levels_for(lengths)
+        return ActionFormerOptions.small(input_width, classes, levels=levels, width=self.width or 128)
+
+
+def rate_factor(step: int, total: int, warmup: int, floor: float) -> float:
+    """The learning rate of update ``step``, as a factor on the base rate (specification section 1.7).
+
+    Linear from 0, reached at step ``warmup`` − 1 and again at ``warmup``; then a cosine to ``floor`` at ``total``.
+    """
+    if step < warmup:
+        return step / max(warmup - 1, 1)
+    progress = (step - warmup) / max(total - warmup, 1)
+    return floor + 0.5 * (1 - floor) * (1 + math.cos(math.pi * progress))

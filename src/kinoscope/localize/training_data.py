@@ -1,0 +1,127 @@
+"""Annotations and features → what the head is trained on, with the problems named before training starts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.features import Features
+from ..data.segments import Annotations
+from ..errors import AnnotationError, FeatureError, OptionError
+from .feature_spec import FeatureSpec, check_rows
+
+_TRAINING = ("train", "training")
+
+
+@dataclass(frozen=True)
+class TrainingVideo:
+    """One video's segments on the grid of its features."""
+
+    name: str
+    segments: NDArray[np.float64]
+    """[N, 2], start and end in grid units."""
+    labels: NDArray[np.int64]
+    """[N], class numbers."""
+    reach: float
+    """Half of what a row saw, in grid units."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Everything that training reads."""
+
+    videos: tuple[TrainingVideo, ...]
+    classes: tuple[str, ...]
+    features: Mapping[str, Features]
+    spec: FeatureSpec
+
+    @property
+    def lengths(self) -> list[float]:
+        """Lengths of all segments, in grid units."""
+        return [float(end - start) for video in self.videos for start, end in video.segments]
+
+
+def training_part(annotations: Annotations, wanted: str | None) -> Annotations:
+    """The videos to train on: the subset ``wanted``, else ``train`` or ``training``, else all if there are no subsets.
+
+    Raises:
+        OptionError: there are subsets, but not this one.
+        AnnotationError: the part has no segment, or clips instead of segments.
+    """
+    subsets = sorted({video.subset for video in annotations.videos.values() if video.subset})
+    part = annotations
+    if wanted is not None or subsets:
+        parts = [annotations.subset(name) for name in ((wanted,) if wanted else _TRAINING)]
+        part = next((found for found in parts if found.videos), Annotations())
+        if not part.videos:
+            raise OptionError(
+                f"no video is in the subset {wanted or 'train'!r}",
+                where=annotations.source,
+                cure=f"choose one of {', '.join(subsets)}" if subsets else "add a column split, or choose no subset",
+            )
+    if not any(video.segments for video in part.videos.values()):
+        clips = any(video.label is not None for video in part.videos.values())
+        problem = "holds labels of whole clips, not of segments" if clips else "holds no segment to learn"
+        raise AnnotationError(problem, where=annotations.source, cure="give the columns video,start,end,label")
+    return part
+
+
+def read_training_data(part: Annotations, features: Mapping[str, Features]) -> TrainingData:
+    """Put the segments of ``part`` on the grid of each video's features.
+
+    Warns of segments too short to be learned.
+
+    Raises:
+        FeatureError: videos without features; features with NaN, or of different encoders or widths.
+    """
+    classes = tuple(sorted({segment.label for video in part.videos.values() for segment in video.segments}))
+    _refuse_missing(part, features)
+    read = {name: features[name] for name in part.videos}
+    for name, values in read.items():
+        check_rows(values, name)
+    spec = FeatureSpec.of(read.items())
+    videos = tuple(_on_grid(name, part, values, classes) for name, values in read.items())
+    _report_unlearnable(videos, spec)
+    return TrainingData(videos, classes, features, spec)
+
+
+def _on_grid(name: str, part: Annotations, features: Features, classes: Sequence[str]) -> TrainingVideo:
+    chosen = [segment for segment in part.videos[name].segments if segment.end > segment.start]
+    seconds = np.array([[segment.start, segment.end] for segment in chosen], dtype=np.float64).reshape(-1, 2)
+    labels = np.array([classes.index(segment.label) for segment in chosen], dtype=np.int64)
+    time = features.time
+    return TrainingVideo(name, time.to_grid(seconds), labels, 0.5 * time.clip_length / time.stride)
+
+
+def _refuse_missing(part: Annotations, features: Mapping[str, Features]) -> None:
+    missing = [name for name in part.videos if not _has(features, name)]
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise FeatureError(
+            f"{len(missing)} of {len(part.videos)} annotated videos have no features: {shown}",
+            where=part.source,
+            cure="extract them, or take these videos out of the annotations",
+        )
+
+
+def _has(features: Mapping[str, Features], name: str) -> bool:
+    try:
+        return name in features
+    except FeatureError:  # there, but damaged: reading it will say so
+        return True
+
+
+def _report_unlearnable(videos: Sequence[TrainingVideo], spec: FeatureSpec) -> None:
+    """A segment teaches something only if a row's centre lies inside."""
+    bounds = np.concatenate([video.segments for video in videos])  # [N, 2]
+    lost = int((np.floor(bounds[:, 0]) + 1 >= bounds[:, 1]).sum())
+    cure = "extract features with a smaller stride"
+    problem = f"{lost} of {len(bounds)} training segments fall between two rows ({spec.stride / spec.fps:g} s apart)"
+    if len(bounds) and lost == len(bounds):
+        raise FeatureError(f"{problem}: nothing can be learned", cure=cure)
+    if lost:
+        warnings.warn(f"{problem} and cannot be learned; {cure}", stacklevel=3)
