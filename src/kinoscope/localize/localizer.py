@@ -83,7 +83,7 @@ class Localizer:
 
     @torch.inference_mode()
     def _localize(self, videos: list[Features]) -> list[list[Segment]]:
-        head = self.network.options
+        head = self.network.eval().options  # the training loop may have switched the mode
         values, mask = pad([video.values for video in videos], padded_length(max(map(len, videos)), head))
         device = next(self.network.parameters()).device
         outputs = self.network(values.to(device), mask.to(device))
