@@ -73,6 +73,8 @@ class PlaygroundOptions:
     bystanders: int = 2
     """Most actors of an untrimmed video that come, rest and go without any action."""
 
+    actor_scale: float = 1.0
+    """Size of the actors against the usual radius of 6 to 14 % of the shorter side."""
     distractors: int = 2
     """Most small objects that drift slowly through every video."""
     camera_shake: float = 0.008
@@ -88,6 +90,7 @@ class PlaygroundOptions:
         _within("bystanders", self.bystanders, 0, 10)
         _within("distractors", self.distractors, 0, 20)
         _within("negative_fraction", self.negative_fraction, 0, 1)
+        _within("actor_scale", self.actor_scale, 0.5, 2)
         _within("camera_shake", self.camera_shake, 0, 0.05)
         _within("flicker", self.flicker, 0, 0.2)
         _range("actions_per_video", self.actions_per_video, 1, 50)
@@ -138,6 +141,7 @@ class PlaygroundOptions:
             action_seconds=(1.6, 3.5),
             actor_rests=False,
             bystanders=0,
+            actor_scale=1.7,
             distractors=1,
             camera_shake=0.004,
             flicker=0.01,

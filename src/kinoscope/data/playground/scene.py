@@ -98,6 +98,7 @@ class Scene:
         self._background = _random_background(rng, (size[0] + 2 * self._margin, size[1] + 2 * self._margin))
         count = int(rng.integers(options.distractors + 1))
         extent = np.array(size) / self._unit
+        self._actor_scale = options.actor_scale
         self._distractors = [_random_distractor(rng, length, options.fps, extent) for _ in range(count)]
 
     def frames(self, actors: Sequence[Appearance], markers: Sequence[Marker] = ()) -> Iterator[Frame]:
@@ -107,10 +108,11 @@ class Scene:
         """
         for index in range(self._length):
             canvas = self._camera(index)
-            for seen in (*self._distractors, *actors):
+            for scale, seen in self._cast(actors):
                 step = index - seen.first
                 if 0 <= step < len(seen.places) and seen.opacity[step] > 0:
-                    self._paint(canvas, seen.sprite, seen.places[step], self._shake[index], seen.opacity[step])
+                    place = seen.places[step] * (1, 1, scale)
+                    self._paint(canvas, seen.sprite, place, self._shake[index], seen.opacity[step])
             canvas *= self._gain[index]
             frame = np.clip(canvas, 0, 255).astype(np.uint8)
             for marker in markers:
@@ -118,6 +120,10 @@ class Scene:
                     y, x = marker.corner
                     frame[y : y + MARKER_SIDE, x : x + MARKER_SIDE] = marker.pixels
             yield frame
+
+    def _cast(self, actors: Sequence[Appearance]) -> list[tuple[float, Appearance]]:
+        """Everything that may be seen, from back to front, and how much to enlarge it."""
+        return [(1.0, seen) for seen in self._distractors] + [(self._actor_scale, seen) for seen in actors]
 
     def _camera(self, index: int) -> Array:
         """The background as the shaken camera sees it, interpolated between pixels."""
