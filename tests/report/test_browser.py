@@ -113,20 +113,21 @@ def test_bars_stand_where_their_times_are(open_page, report_file, full_page, siz
     assert truth["y"] + truth["height"] <= jump["y"]
 
 
-@pytest.mark.parametrize("size", [_PHONE, (768, 1024), _DESKTOP, (1440, 900)])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_is_wider_than_its_window(open_page, report_file, size, scheme, tmp_path):
-    page = open_page(report_file, size, scheme)
+def test_no_page_is_wider_than_its_window(open_page, report_file, scheme):
+    page = open_page(report_file, scheme=scheme)
     page.locator("#settings summary").click()
+    folder = os.environ.get("KINOSCOPE_SCREENSHOTS")  # to look at what the tests see
     for index in range(3):
         page.locator("nav a").nth(index).click()
         for summary in shown(page, "details summary").all():
             summary.click()
-        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-        folder = os.environ.get("KINOSCOPE_SCREENSHOTS")  # to look at what the tests see
-        if folder:
-            page.wait_for_timeout(300)
-            page.screenshot(path=f"{folder}/{size[0]}-{scheme}-{index}.png", full_page=True)
+        for width, height in (_PHONE, (768, 1024), _DESKTOP, (1440, 900)):
+            page.set_viewport_size({"width": width, "height": height})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            if folder:
+                page.wait_for_timeout(300)
+                page.screenshot(path=f"{folder}/{width}-{scheme}-{index}.png", full_page=True)
 
 
 def test_a_click_on_a_bar_plays_its_segment_and_a_second_click_pauses(open_page, report_file):
@@ -263,6 +264,15 @@ def test_a_linked_video_plays(open_page, sample, tmp_path):
     page = open_page(tmp_path / "r.html")
     wait_for_video(page)
     assert "a b#1.mp4" in page.locator(".notes").inner_text()
+
+
+def test_without_a_script_the_tables_are_there(browser, report_file, full_page):
+    page = browser.new_page(viewport={"width": _PHONE[0], "height": _PHONE[1]}, java_script_enabled=False)
+    page.goto(report_file.as_uri())
+    assert page.locator("section.page:visible").count() == 3
+    assert page.locator("#video-1 table.segments tr:visible").count() == 1 + len(full_page.segments)
+    assert page.locator("noscript").is_visible()
+    page.close()
 
 
 def test_a_hostile_name_is_shown_and_not_run(open_page, report_file):
