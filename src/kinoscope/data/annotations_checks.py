@@ -28,10 +28,10 @@ _SHOWN = 20
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like ``name``: first one that differs only in case, then the closest spelling."""
-    names = list(known)
-    folded = next((other for other in names if other.lower() == name.lower()), None)
-    return folded or next(iter(get_close_matches(name, names, n=1, cutoff=0.6)), None)
+    """The known name most like ``name``, case ignored; None when nothing is near."""
+    names = {other.lower(): other for other in known}
+    near = get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    return names[near[0]] if near else None
 
 
 def shorten(value: object) -> str:
@@ -119,10 +119,13 @@ class AnnotationBuilder:
 
     def segment(self, draft: Draft, start: Any, end: Any, label: Any, score: Any, place: Place) -> None:
         """Add one labelled stretch of time, in seconds."""
-        first, last = self._number("start", start, place), self._number("end", end, place)
-        name = self._label(label, place)
+        # one flaw per row is told: the first
+        if (first := self._number("start", start, place)) is None or (last := self._number("end", end, place)) is None:
+            return
+        if (name := self._label(label, place)) is None:
+            return
         value = None if score is None else self._number("score", score, place)
-        if first is None or last is None or name is None or (score is not None and value is None):
+        if score is not None and value is None:
             return
         if first >= last and not self._forward(first, last, place):
             return
@@ -197,7 +200,10 @@ class AnnotationBuilder:
             return None
         plain = text.strip().replace("\\", "/")
         cure = "write paths relative to the folder of the videos, without '..'"
-        if "\0" in plain or ".." in plain.split("/"):
+        if _unwritable(plain):
+            self.flaw("path", place, f"{shorten(text)} cannot be the name of a file", cure)
+            return None
+        if ".." in plain.split("/"):
             self.flaw("path", place, f"the path {shorten(text)} leads out of the folder of the videos", cure)
             return None
         if plain.startswith("/") or PureWindowsPath(plain).drive:
@@ -225,7 +231,7 @@ class AnnotationBuilder:
     def _label(self, value: Any, place: Place) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
-        if not isinstance(value, str) or not value.strip() or "\0" in value:
+        if not isinstance(value, str) or not value.strip() or _unwritable(value):
             self.flaw("label", place, f"label is {shorten(value)}, not a name", "give every segment a label")
             return None
         if self._classes is not None and value not in self._classes:
@@ -268,6 +274,11 @@ class AnnotationBuilder:
         elif known != value:
             problem = f"{what} of {shorten(draft.name)} is {shorten(str(value))} here but {shorten(str(known))} before"
             self.flaw("conflict", place, problem, f"give one {what} per video")
+
+
+def _unwritable(text: str) -> bool:
+    """Whether a text from JSON holds what no file and no terminal can: NUL, or half of a surrogate pair."""
+    return "\0" in text or (not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text))
 
 
 def _number_cure(value: Any) -> str:

@@ -39,7 +39,7 @@ def read_table(text: str, path: Path, builder: AnnotationBuilder) -> None:
     header_line = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = _delimiter(header_line)
     rows = _rows(text, path, delimiter)
-    line, header = next(rows)
+    line, header = next(rows, (1, []))
     columns = _columns(header, f"{path}:{line}")
     for line, cells in rows:
         if len(cells) > len(header):
@@ -84,7 +84,7 @@ def locate(path: Path) -> Callable[[object], str]:
 
 def _rows(text: str, path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Records with the line on which each begins, counted as an editor counts; blank lines are skipped."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     begins = 1
     try:
         for cells in reader:

@@ -58,6 +58,8 @@ def _parse(text: str, path: Path) -> Any:
         ) from error
     except RecursionError as error:
         raise AnnotationError("nested too deeply", where=path, cure=_EXPECTED) from error
+    except ValueError as error:  # Python refuses integers of thousands of digits
+        raise AnnotationError(f"holds a number that cannot be read: {error}", where=path, cure=_EXPECTED) from error
 
 
 def locate(path: Path, section: str) -> Callable[[Place], str]:
