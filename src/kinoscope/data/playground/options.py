@@ -134,7 +134,7 @@ class PlaygroundOptions:
             clips_per_class=0,
             orders_per_class=0,
             details_per_class=0,
-            untrimmed_classes=("grow", "left-to-right", "shake"),
+            untrimmed_classes=("grow", "shrink", "shake"),
             split=(0.7, 0.0, 0.3),
             negative_fraction=0.1,
             actions_per_video=(2, 4),
