@@ -44,7 +44,7 @@ def test_focal_at_even_odds_is_a_quarter_of_weighted_log_two():
 
 def test_normaliser_and_smoothing_vectors(vectors):
     normaliser, smoothing = vectors("localization")["vectors"]["loss_assembly"]["cases"]
-    loss = LocalizationLoss(normaliser["inputs"]["init"])
+    loss = LocalizationLoss(normaliser["inputs"]["init"]).double()
     for positives, expected in zip(normaliser["inputs"]["num_pos"], normaliser["expected"]["norm"], strict=True):
         loss(*_inputs(positives))
         assert loss.normaliser.item() == pytest.approx(expected, abs=1e-12)

@@ -243,3 +243,17 @@ def test_pyramid_fits_the_segments():
     assert levels_for([32.0]) == 3  # half is 16 = 4 · 2²
     assert levels_for([33.0]) == 4
     assert levels_for([1e9]) == 8
+
+
+def test_half_precision_stays_close():
+    torch.manual_seed(0)
+    model = ActionFormer(tiny(offset_bias=1.0))
+    features, mask = torch.randn(1, 40, 6), torch.arange(40)[None] < 30
+    exact = model.eval()(features, mask)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = model(features, mask)
+        sum(logits.float().sum() + offsets.float().sum() for logits, offsets in rough).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    for (logits, offsets), (other_logits, other_offsets) in zip(exact, rough, strict=True):
+        torch.testing.assert_close(logits, other_logits.float(), atol=0.1, rtol=0.05)
+        torch.testing.assert_close(offsets, other_offsets.float(), atol=0.1, rtol=0.05)

@@ -52,7 +52,7 @@ def decode(outputs: Levels, mask: Tensor, head: ActionFormerOptions, options: De
     masks = level_masks(mask, head.levels)
     points = pyramid_points(mask.shape[1], head)
     # float64 on the CPU: sums and products of grid positions and strides are then exact
-    levels = [(logits.detach().double().cpu(), offsets.detach().double().cpu()) for logits, offsets in outputs]
+    levels = [(logits.detach().cpu().double(), offsets.detach().cpu().double()) for logits, offsets in outputs]
     videos = []
     for video in range(len(mask)):
         parts = [

@@ -54,8 +54,7 @@ class LocalizationLoss(nn.Module):
     def __init__(self, normaliser: float = 100.0, *, smoothing: float = 0.0, offset_weight: float = 1.0) -> None:
         super().__init__()
         self.smoothing, self.offset_weight = smoothing, offset_weight
-        # float64, so that the average of counts does not depend on the precision that the network trains in
-        self.register_buffer("normaliser", torch.tensor(float(normaliser), dtype=torch.float64))
+        self.register_buffer("normaliser", torch.tensor(float(normaliser)))
 
     def forward(
         self, logits: Tensor, offsets: Tensor, mask: Tensor, class_targets: Tensor, offset_targets: Tensor
@@ -69,7 +68,7 @@ class LocalizationLoss(nn.Module):
         count = positive.sum()
         if self.training:
             self._count(count)
-        norm = self.normaliser.to(torch.float32)
+        norm = self.normaliser.clone()  # the next call changes it in place, maybe before backward
         smoothed = smooth_targets(class_targets, self.smoothing)
         class_loss = sigmoid_focal_loss(logits[mask], smoothed[mask]).sum() / norm
         offset_loss = diou_loss(offsets[positive], offset_targets[positive]).sum() / norm

@@ -7,6 +7,9 @@ Source: specification section 5. Soft-NMS: Bodla et al., ICCV 2017.
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -34,14 +37,8 @@ def hard_nms(segments: ArrayLike, scores: ArrayLike, iou_threshold: float, max_k
     Shape:
         segments [N, 2], scores [N] → indices of the kept, best first.
     """
-    segments, scores = np.asarray(segments, np.float64).reshape(-1, 2), np.asarray(scores, np.float64)
-    order = np.lexsort((segments[:, 0], -scores))
-    kept: list[int] = []
-    while len(order) and (max_kept is None or len(kept) < max_kept):
-        best, order = order[0], order[1:]
-        kept.append(int(best))
-        order = order[interval_iou(segments[best], segments[order], EPS) < iou_threshold]
-    return np.array(kept, dtype=np.int64)
+    picks = _hard_picks(_pairs(segments), np.asarray(scores, np.float64), iou_threshold)
+    return np.array([index for index, _ in islice(picks, max_kept)], dtype=np.int64)
 
 
 def soft_nms(
@@ -70,21 +67,41 @@ def soft_nms(
     Shape:
         returns indices of the kept and their decayed scores, both in the order of selection: descending scores.
     """
-    segments, scores = np.asarray(segments, np.float64).reshape(-1, 2), np.asarray(scores, np.float64)
+
+    def decay(best: Floats, rest: Floats) -> Floats:
+        return _decay(best, rest, method, iou_threshold, sigma, gate)
+
+    picks = list(islice(_soft_picks(_pairs(segments), np.asarray(scores, np.float64), decay, min_score), max_kept))
+    kept = np.array([index for index, _ in picks], dtype=np.int64)
+    return kept, np.array([score for _, score in picks], dtype=np.float64)
+
+
+def _pairs(segments: ArrayLike) -> Floats:
+    return np.asarray(segments, np.float64).reshape(-1, 2)
+
+
+def _hard_picks(segments: Floats, scores: Floats, iou_threshold: float) -> Iterator[tuple[int, float]]:
+    """Index and score of one kept segment after the other, best first."""
+    order = np.lexsort((segments[:, 0], -scores))
+    while len(order):
+        best, order = int(order[0]), order[1:]
+        yield best, float(scores[best])
+        order = order[interval_iou(segments[best], segments[order], EPS) < iou_threshold]
+
+
+def _soft_picks(
+    segments: Floats, scores: Floats, decay: Callable[[Floats, Floats], Floats], min_score: float
+) -> Iterator[tuple[int, float]]:
+    """Index and decayed score of one selected segment after the other: descending scores."""
     order = np.lexsort((np.arange(len(scores)), segments[:, 0]))  # argmax takes the first: earlier start, lower index
     rest, left = segments[order], scores[order]
-    kept: list[int] = []
-    values: list[float] = []
-    while len(order) and (max_kept is None or len(kept) < max_kept):
+    while len(order):
         best = int(left.argmax())
-        kept.append(order[best])
-        values.append(left[best])
-        decay = _decay(rest[best], rest, method, iou_threshold, sigma, gate)
-        decayed = left * decay
+        yield int(order[best]), float(left[best])
+        decayed = left * decay(rest[best], rest)
         alive = decayed >= min_score
         alive[best] = False
         order, rest, left = order[alive], rest[alive], decayed[alive]
-    return np.array(kept, dtype=np.int64), np.array(values, dtype=np.float64)
 
 
 def _decay(
@@ -113,8 +130,7 @@ def vote(
     Shape:
         kept [M, 2], segments [N, 2], scores [N] → [M, 2].
     """
-    kept, segments = np.asarray(kept, np.float64).reshape(-1, 2), np.asarray(segments, np.float64).reshape(-1, 2)
-    scores = np.asarray(scores, np.float64)
+    kept, segments, scores = _pairs(kept), _pairs(segments), np.asarray(scores, np.float64)
     refined = kept.copy()
     for row, segment in enumerate(kept):
         iou = interval_iou(segment, segments)
@@ -134,33 +150,39 @@ def suppress(
     Shape:
         segments [N, 2], scores [N], labels [N] → the same three for the kept, best first.
     """
-    segments, scores = np.asarray(segments, np.float64).reshape(-1, 2), np.asarray(scores, np.float64)
-    labels = np.asarray(labels, np.int64)
-    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)] if options.multiclass else None
-    parts = [_suppress_group(segments, scores, group, options) for group in groups or [np.arange(len(scores))]]
-    index, values, refined = (np.concatenate([part[place] for part in parts]) for place in range(3))
-    best = np.lexsort((index, segments[index, 0], -values))[: options.max_segments]
-    return refined[best], values[best], labels[index[best]]
+    segments, scores, labels = _pairs(segments), np.asarray(scores, np.float64), np.asarray(labels, np.int64)
+    pools = np.zeros_like(labels) if not options.multiclass else labels
+    groups = [np.flatnonzero(pools == pool) for pool in np.unique(pools)]
+    # Every class yields descending scores: merging them lazily stops as soon as enough are found.
+    picks = heapq.merge(*(_ranked_picks(segments, scores, group, options) for group in groups))
+    best = list(islice(picks, options.max_segments))
+    index = np.array([place for *_, place in best], dtype=np.int64)
+    refined = segments[index]
+    if options.voting is not None:
+        for group in groups:
+            own = np.isin(index, group)
+            refined[own] = vote(
+                refined[own],
+                segments[group],
+                scores[group],
+                threshold=options.voting,
+                weight=options.voting_weight,
+            )
+    return refined, np.array([-negative for negative, *_ in best], dtype=np.float64), labels[index]
 
 
-def _suppress_group(
+def _ranked_picks(
     segments: Floats, scores: Floats, group: Indices, options: DecodeOptions
-) -> tuple[Indices, Floats, Floats]:
+) -> Iterator[tuple[float, float, int]]:
+    """The picks of one class with the keys of the tie rule: negative score, start, index."""
     own, own_scores = segments[group], scores[group]
     if options.method == "hard":
-        kept = hard_nms(own, own_scores, options.iou_threshold, options.max_segments)
-        values = own_scores[kept]
+        picks = _hard_picks(own, own_scores, options.iou_threshold)
     else:
-        kept, values = soft_nms(
-            own,
-            own_scores,
-            method=options.method,
-            iou_threshold=options.iou_threshold,
-            sigma=options.sigma,
-            min_score=options.min_score,
-            max_kept=options.max_segments,
-        )
-    refined = own[kept]
-    if options.voting is not None:
-        refined = vote(refined, own, own_scores, threshold=options.voting, weight=options.voting_weight)
-    return group[kept], values, refined
+
+        def decay(best: Floats, rest: Floats) -> Floats:
+            return _decay(best, rest, options.method, options.iou_threshold, options.sigma, None)
+
+        picks = _soft_picks(own, own_scores, decay, options.min_score)
+    for place, score in picks:
+        yield -score, float(own[place, 0]), int(group[place])
