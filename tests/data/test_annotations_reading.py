@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kinoscope.data.annotations import read_annotations, read_predictions
 from kinoscope.data.segments import Annotations, Segment
 from kinoscope.errors import AnnotationError
+
+MODES = st.sampled_from(["error", "drop", "keep"])
 
 
 @pytest.fixture
@@ -200,8 +206,8 @@ def test_json_is_read_tolerantly(write: Any) -> None:
         (one_video({"segment": [0, 10**400], "label": "x"}), ".annotations[0].segment", "not a number"),
         (one_video({"segment": [0, float("nan")], "label": "x"}), ".annotations[0].segment", "end is nan"),
         (one_video({"segment": [0, 1, 2], "label": "x"}), ".annotations[0].segment", "is a list of 3 items"),
-        (one_video({"segment": [0, 1]}), ".annotations[0].segment", "label is None"),
-        (one_video({"segment": [0, 1], "label": "\ud800"}), ".annotations[0].segment", "not a name"),
+        (one_video({"segment": [0, 1]}), ".annotations[0].label", "label is None"),
+        (one_video({"segment": [0, 1], "label": "\ud800"}), ".annotations[0].label", "not a name"),
         (one_video({"segment": [0, 9], "label": "x"}, duration=5), ".annotations[0].segment", "beyond the duration 5"),
         (one_video({"label": "x"}), ".annotations[0]", "has no 'segment'"),
         (one_video(3), ".annotations[0]", "not an object"),
@@ -243,7 +249,54 @@ def test_results_are_read_too(write: Any) -> None:
     found = read_annotations(path)
     assert found.videos["v1"].segments == (Segment(0, 1, "x", 0.5),) and found.videos["v2"].segments == ()
     bad = write({"results": {"v1": [{"label": "x", "segment": [0, 1], "score": float("nan")}]}})
-    assert refusal(bad).where == f'{bad}: results["v1"][0].segment' and "score is nan" in refusal(bad).problem
+    assert refusal(bad).where == f'{bad}: results["v1"][0].score' and "score is nan" in refusal(bad).problem
+
+
+# --- anything at all -------------------------------------------------------------------------------------------------
+
+_json = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["annotations", "segment", "label", "score", "duration", "subset", "file", "v"]), inner
+        ),
+    ),
+    max_leaves=12,
+)
+_cells = st.sampled_from(
+    ["video", "start", "end", "label", ",", ";", "\t", "\n", '"', "'", "1", "-", ".", "..", "/", "\\", "nan", "\r", "é"]
+)
+
+
+def read_or_refuse(content: bytes, on_flaw: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a")
+        path.write_bytes(content)
+        try:
+            found = read_annotations(path, on_flaw=on_flaw)
+        except AnnotationError as error:
+            assert error.cure and str(path) in str(error.where)
+            return
+    for name, video in found.videos.items():
+        assert ".." not in name.split("/") and not name.startswith("/")
+        assert all(math.isfinite(s.start) and s.start <= s.end and s.label for s in video.segments)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(st.binary(max_size=60), st.lists(_cells, max_size=30).map(lambda cells: "".join(cells).encode())), MODES
+)
+def test_any_bytes_are_read_or_refused(content: bytes, on_flaw: Any) -> None:
+    read_or_refuse(content, on_flaw)
+    read_or_refuse(b"video,start,end,label\n" + content, on_flaw)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_json, st.sampled_from(["database", "results"]), MODES)
+def test_any_json_is_read_or_refused(tree: Any, section: str, on_flaw: Any) -> None:
+    for value in ({section: tree}, {section: {"v": tree}}, {section: {"v": {"annotations": [tree]}}}):
+        read_or_refuse(json.dumps(value).encode(), on_flaw)
 
 
 # --- tolerance -----------------------------------------------------------------------------------------------------

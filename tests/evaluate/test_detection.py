@@ -231,6 +231,15 @@ def test_flawed_ground_truth_is_refused_by_own_and_counted_by_published_protocol
         evaluate_files(pred, truth, "activitynet")
 
 
+def test_predictions_in_the_place_of_ground_truth_are_noticed(tmp_path: Path) -> None:
+    write_predictions_json(tmp_path / "pred.json", PERFECT)
+    result = evaluate_files(tmp_path / "pred.json", tmp_path / "pred.json")
+    assert result.average_map == 1 and reason(result, "scored_ground_truth").count == 3
+    (tmp_path / "truth.csv").write_text("video,start,end,label\na,0,1,x\n")
+    with pytest.raises(AnnotationError, match="no score"):
+        evaluate_files(tmp_path / "truth.csv", tmp_path / "pred.json")
+
+
 def test_result_as_plain_values_and_as_a_table() -> None:
     result = evaluate_detection(PERFECT, annotations(TRUTHS), "thumos14")
     plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))

@@ -124,7 +124,7 @@ class AnnotationBuilder:
             return
         if (name := self._label(label, place)) is None:
             return
-        value = None if score is None else self._number("score", score, place)
+        value = None if score is None else self._number("score", score, _field(place, "score"))
         if score is not None and value is None:
             return
         if first >= last and not self._forward(first, last, place):
@@ -229,6 +229,7 @@ class AnnotationBuilder:
         return None
 
     def _label(self, value: Any, place: Place) -> str | None:
+        place = _field(place, "label")
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str) or not value.strip() or _unwritable(value):
@@ -274,6 +275,11 @@ class AnnotationBuilder:
         elif known != value:
             problem = f"{what} of {shorten(draft.name)} is {shorten(str(value))} here but {shorten(str(known))} before"
             self.flaw("conflict", place, problem, f"give one {what} per video")
+
+
+def _field(place: Place, name: str) -> Place:
+    """The same row, another field of it; a line of a table has only itself."""
+    return (place[0], place[1], name) if isinstance(place, tuple) else place
 
 
 def _unwritable(text: str) -> bool:

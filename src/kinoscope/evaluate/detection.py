@@ -44,7 +44,8 @@ def evaluate_files(
     guesses = read_predictions(predictions)
     segments = {name: video.segments for name, video in guesses.videos.items()}
     result = evaluate_detection(segments, truth, rules, subset=subset)
-    return replace(result, reasons=(*result.reasons, *why.flaw_reasons(guesses.flaws, "predictions")))
+    extra = [*why.flaw_reasons(guesses.flaws, "predictions"), *why.scored_truth(truth)]
+    return replace(result, reasons=(*result.reasons, *extra))
 
 
 def evaluate_detection(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 
 from ..data.annotations_checks import nearest
-from ..data.segments import Flaw, video_name
+from ..data.segments import Annotations, Flaw, video_name
 from .matching import SegmentTable
 from .result import Reason
 
@@ -106,6 +106,15 @@ def flaw_reasons(flaws: Iterable[Flaw], what: str) -> list[Reason]:
         )
         for (kind, done), group in grouped.items()
     ]
+
+
+def scored_truth(ground_truth: Annotations) -> list[Reason]:
+    """Ground truth whose segments carry scores: probably a file of predictions in its place."""
+    count = sum(segment.score is not None for video in ground_truth.videos.values() for segment in video.segments)
+    if not count:
+        return []
+    text = f"{count} true segments carry a score: is the ground truth perhaps a file of predictions?"
+    return [Reason("scored_ground_truth", count, text)]
 
 
 def _hints(names: Sequence[str], known: Collection[str]) -> dict[str, str]:
