@@ -115,6 +115,17 @@ def test_duplicates_are_told() -> None:
     assert len(kept.ground_truth) == 4 and kept.average_map < 1
 
 
+def test_a_class_of_nothing_but_empty_segments_is_no_class() -> None:
+    truths = {"a": [(0, 10, "x"), (5, 5, "a point"), (0, 10, "z")]}
+    predictions = guesses({"a": [(0, 10, "x", 0.9), (0, 10, "z", 0.9), (4, 6, "a point", 0.5)]})
+    result = evaluate_detection(predictions, annotations(truths), "own")
+    assert result.classes == ("x", "z") and result.average_map == 1
+    assert json.loads(json.dumps(result.to_dict(), allow_nan=False))["segments"] == 2
+    assert evaluate_detection(predictions, annotations(truths), "activitynet").classes == ("a point", "x", "z")
+    with pytest.raises(AnnotationError, match="no segment to score"):
+        evaluate_detection(predictions, annotations({"a": [(5, 5, "x")]}), "own")
+
+
 def test_ambiguous_is_no_class_of_thumos() -> None:
     truths = {"a": [(0, 10, "HighJump"), (2, 3, "Ambiguous")]}
     result = evaluate_detection(guesses({"a": [(0, 10, "HighJump", 0.9)]}), annotations(truths, "test"), "thumos14")
@@ -161,7 +172,7 @@ def test_subset_names_are_read_kindly(wanted: str, videos: str) -> None:
 
 
 def test_subsets_that_do_not_exist() -> None:
-    with pytest.raises(OptionError, match=r"subset 'dev'(.|\n)*Testing \(1 videos\)"):
+    with pytest.raises(OptionError, match=r"subset 'dev'(.|\n)*Testing \(1 video\)"):
         evaluate_detection({}, mixed(), subset="dev")
     with pytest.raises(AnnotationError, match="knows no subsets"):
         evaluate_detection({}, annotations(TRUTHS), subset="test")

@@ -20,6 +20,7 @@ from . import reasons as why
 from .arrays import distinct_rows, score_arrays
 from .matching import Ints, SegmentTable
 from .protocols import Protocol, get_protocol
+from .reasons import plural
 from .result import DetectionResult, Reason
 from .subsets import choose_subset
 
@@ -73,8 +74,6 @@ def evaluate_detection(
     chosen, part, reasons = choose_subset(ground_truth, rules, subset)
     truths, ignored = _true_segments(part, rules)
     classes = tuple(sorted({segment.label for segments in truths.values() for segment in segments}))
-    if not classes:
-        _refuse_empty(part, chosen)
     elsewhere = {name for name in predictions if name in ground_truth.videos and name not in truths}
     guesses = {name: found for name, found in predictions.items() if name not in elsewhere}
     if rules.other_subsets == "wrong":
@@ -83,6 +82,9 @@ def evaluate_detection(
 
     truth = _table(truths, videos, classes, scored=False)
     distinct, removed = _without_duplicates(truth, rules)
+    distinct, classes = _only_present(distinct, classes)
+    if not classes:
+        _refuse_empty(part, chosen)
     guess, left_out = _scorable(_table(guesses, videos, classes, scored=True), guesses, classes, rules)
     scores = score_arrays(
         guess, distinct, classes=len(classes), thresholds=rules.thresholds, ties=rules.ties, tolerance=rules.tolerance
@@ -114,7 +116,7 @@ def _true_segments(part: Annotations, rules: Protocol) -> tuple[dict[str, Sequen
     kept = {name: [s for s in found if s.label not in rules.ignored_labels] for name, found in everything.items()}
     count = sum(map(len, everything.values())) - sum(map(len, kept.values()))
     names = ", ".join(map(repr, rules.ignored_labels))
-    text = f"{count} true segments are not of a class that counts ({names}) and were left out"
+    text = f"left out: {plural(count, 'true segment')} labelled {names}, which is no class of this benchmark"
     return dict(kept), [Reason("ignored_label", count, text)] if count else []
 
 
@@ -154,15 +156,23 @@ def _without_duplicates(truth: SegmentTable, rules: Protocol) -> tuple[SegmentTa
     if not rules.remove_duplicates:
         return truth, []
     empty = int((truth.end <= truth.start).sum())
-    rows = distinct_rows(truth.start, truth.end, truth.video * (1 + int(truth.label.max())) + truth.label)
+    group = truth.video * (1 + int(truth.label.max(initial=0))) + truth.label
+    rows = distinct_rows(truth.start, truth.end, group)
     repeated = len(truth) - len(rows) - empty
     reasons = []
     if empty:
-        reasons.append(Reason("empty_truth", empty, f"{empty} true segments have no length and were removed"))
+        reasons.append(Reason("empty_truth", empty, f"removed: {plural(empty, 'true segment')} of no length"))
     if repeated:
-        text = f"{repeated} true segments repeat another one (both ends within 1 ms) and were removed"
+        text = f"removed: {plural(repeated, 'true segment')} with both ends within 1 ms of another of the class"
         reasons.append(Reason("duplicate_truth", repeated, text))
     return truth.take(rows), reasons
+
+
+def _only_present(truth: SegmentTable, classes: tuple[str, ...]) -> tuple[SegmentTable, tuple[str, ...]]:
+    """Classes that still have a true segment, and the table with its labels numbered by them."""
+    present = np.unique(truth.label)
+    kept = tuple(classes[label] for label in present)
+    return replace(truth, label=np.searchsorted(present, truth.label)), kept
 
 
 def _scorable(
@@ -179,7 +189,7 @@ def _scorable(
         rows = _best_per_video(table, rules.max_per_video)
         if len(rows) < len(table):
             over = len(table) - len(rows)
-            text = f"{over} predictions beyond the best {rules.max_per_video} of their video were not scored"
+            text = f"not scored: {plural(over, 'prediction')} below the best {rules.max_per_video} of the video"
             reasons.append(Reason("above_cap", over, text))
             table = table.take(rows)
     return table, reasons

@@ -32,7 +32,7 @@ def missing_videos(scored: Collection[str], predicted: Collection[str], with_seg
     if not names:
         return []
     hints = _hints(names, [name for name in predicted if name not in scored])
-    text = f"{len(names)} of {len(scored)} videos are missing from the predictions, their segments count as missed: "
+    text = f"not predicted at all: {len(names)} of {plural(len(scored), 'video')}; the segments there count as missed: "
     return [Reason("missing_video", len(names), text + _list(names, hints), tuple(names))]
 
 
@@ -41,7 +41,7 @@ def unknown_videos(names: Iterable[str], known: Collection[str]) -> list[Reason]
     found = sorted(names)
     if not found:
         return []
-    text = f"{len(found)} predicted videos are not in the ground truth, all that is predicted there counts as wrong: "
+    text = f"not in the ground truth: {plural(len(found), 'predicted video')}; all that is predicted there is wrong: "
     return [Reason("unknown_video", len(found), text + _list(found, _hints(found, known)), tuple(found))]
 
 
@@ -49,8 +49,9 @@ def other_subsets(predictions: int, names: Collection[str], fate: str) -> list[R
     """Predictions on videos that the ground truth knows, but not in the part that is scored."""
     if not names:
         return []
-    verdict = "were not scored" if fate == "ignore" else "count as wrong, as in the published evaluator"
-    text = f"{predictions} predictions on {len(names)} videos of other subsets {verdict}: {_list(sorted(names), {})}"
+    verdict = "not scored" if fate == "ignore" else "wrong, as in the published evaluator"
+    where = f"{plural(predictions, 'prediction')} on {plural(len(names), 'video')} of other subsets"
+    text = f"{where}: {verdict}: {_list(sorted(names), {})}"
     return [Reason("other_subset", predictions, text, tuple(sorted(names)))]
 
 
@@ -60,7 +61,7 @@ def unknown_labels(labels: Counter[str], classes: Sequence[str]) -> list[Reason]
         return []
     names, count = sorted(labels), sum(labels.values())
     hints = {name: guess for name in names[:_HINTED] if (guess := nearest(name, classes))}
-    text = f"{count} predictions have a label without any true segment and were left out: {_list(names, hints)}"
+    text = f"left out: {plural(count, 'prediction')} with a label that no true segment has: {_list(names, hints)}"
     return [Reason("unknown_label", count, text, tuple(names))]
 
 
@@ -69,7 +70,7 @@ def silent_classes(classes: Sequence[str], predicted: Collection[str]) -> list[R
     names = [name for name in classes if name not in predicted]
     if not names:
         return []
-    text = f"{len(names)} of {len(classes)} classes are never predicted and count as 0: {_list(names, {})}"
+    text = f"never predicted, so AP 0: {len(names)} of {len(classes)} classes: {_list(names, {})}"
     return [Reason("class_without_prediction", len(names), text, tuple(names))]
 
 
@@ -80,11 +81,12 @@ def odd_predictions(predictions: SegmentTable, tie_share: float) -> list[Reason]
     order = np.lexsort(columns)
     twice = int((np.diff(columns[:, order], axis=1) == 0).all(axis=0).sum())
     if twice:
-        text = f"{twice} predictions repeat the video, times and label of another; at most one of each can be right"
+        text = f"{plural(twice, 'prediction')} with the video, times and label of another: one at most can be right"
         reasons.append(Reason("duplicate_prediction", twice, text))
     empty = int((predictions.end == predictions.start).sum())
     if empty:
-        reasons.append(Reason("empty_prediction", empty, f"{empty} predictions have no length and cannot be right"))
+        text = f"{plural(empty, 'prediction')} of no length, which cannot be right"
+        reasons.append(Reason("empty_prediction", empty, text))
     if tie_share > 0:
         text = (
             f"{tie_share:.1%} of the predictions share their score with another of their class; convention orders them"
@@ -98,14 +100,12 @@ def flaw_reasons(flaws: Iterable[Flaw], what: str) -> list[Reason]:
     grouped: dict[tuple[str, str], list[Flaw]] = {}
     for flaw in flaws:
         grouped.setdefault((flaw.kind, flaw.done), []).append(flaw)
-    return [
-        Reason(
-            f"{kind}_{what.replace(' ', '_')}",
-            len(group),
-            f"{len(group)} rows of the {what} were {done} ({kind}), the first at {group[0].where}: {group[0].problem}",
-        )
-        for (kind, done), group in grouped.items()
-    ]
+    reasons = []
+    for (kind, done), group in grouped.items():
+        first = f"{group[0].where}: {group[0].problem}"
+        text = f"{done}: {plural(len(group), f'{kind} row')} of the {what}, the first at {first}"
+        reasons.append(Reason(f"{kind}_{what.replace(' ', '_')}", len(group), text))
+    return reasons
 
 
 def scored_truth(ground_truth: Annotations) -> list[Reason]:
@@ -113,8 +113,13 @@ def scored_truth(ground_truth: Annotations) -> list[Reason]:
     count = sum(segment.score is not None for video in ground_truth.videos.values() for segment in video.segments)
     if not count:
         return []
-    text = f"{count} true segments carry a score: is the ground truth perhaps a file of predictions?"
+    text = f"{plural(count, 'true segment')} with a score: is the ground truth perhaps a file of predictions?"
     return [Reason("scored_ground_truth", count, text)]
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 video``, ``2 videos``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _hints(names: Sequence[str], known: Collection[str]) -> dict[str, str]:

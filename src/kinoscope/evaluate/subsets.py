@@ -7,6 +7,7 @@ from collections import Counter
 from ..data.segments import Annotations
 from ..errors import AnnotationError, OptionError
 from .protocols import Protocol
+from .reasons import plural
 from .result import Reason
 
 _FULL_NAMES = {"val": "validation", "valid": "validation", "testing": "test", "training": "train"}
@@ -32,7 +33,7 @@ def choose_subset(
         spelling = _spelling(name, found)
         if spelling is not None:
             return spelling, annotations.subset(spelling), _stated(spelling, annotations, found, asked=bool(wanted))
-    known = ", ".join(f"{name} ({count} videos)" for name, count in sorted(found.items()))
+    known = ", ".join(f"{name} ({plural(count, 'video')})" for name, count in sorted(found.items()))
     if wanted is None and protocol.name == "own":
         text = f"all {len(annotations.videos)} videos were scored: none is marked test or validation; found {known}"
         return None, annotations, [Reason("subset", len(annotations.videos), text)]
@@ -60,11 +61,11 @@ def _stated(name: str, annotations: Annotations, found: Counter[str], *, asked: 
         others = ", ".join(
             f"{other} ({count})" for other, count in sorted(found.items()) if other.lower() != name.lower()
         )
-        text = f"the protocol scores the subset {name!r}, {found[name]} videos; the file also has {others}"
+        text = f"the protocol scores the subset {name!r}, {plural(found[name], 'video')}; the file also has {others}"
         reasons.append(Reason("subset", found[name], text))
     stray = [key for key, video in annotations.videos.items() if not video.subset]
     if stray:
-        text = f"{len(stray)} videos belong to no subset and were not scored, the first is {stray[0]!r}"
+        text = f"not scored: {plural(len(stray), 'video')} of no subset, the first is {stray[0]!r}"
         reasons.append(Reason("video_without_subset", len(stray), text, tuple(stray)))
     return reasons
 
