@@ -144,3 +144,20 @@ def test_damaged_models_are_weight_errors(model, tmp_path, damage, message):
     damage(tmp_path)
     with pytest.raises(WeightError, match=message):
         Localizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_class_scores_are_the_best_of_all_levels_at_each_row(model, clean):
+    model = Localizer(
+        ActionFormer(replace(model.network.options, mask_clean=clean, max_length=16)), model.classes, model.features
+    )
+    rows = 11
+    scores = model.class_scores(features(rows))
+    assert scores.shape == (rows, 2)
+    padded = torch.zeros(1, rows if clean else 16, 6)
+    padded[0, :rows] = torch.from_numpy(features(rows).values)
+    with torch.inference_mode():
+        levels = model.network(padded, torch.arange(padded.shape[1])[None] < rows)
+    for row in range(rows):
+        best = torch.stack([logits[0, row // 2**level].sigmoid() for level, (logits, _) in enumerate(levels)]).amax(0)
+        np.testing.assert_allclose(scores[row], best, atol=1e-6)

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..data.features import Features
@@ -91,6 +92,19 @@ class Localizer:
             to_segments(candidates, video.time, len(video), self.classes, self.decoding)
             for candidates, video in zip(decode(outputs, mask, head, self.decoding), videos, strict=True)
         ]
+
+    @torch.inference_mode()
+    def class_scores(self, features: Features) -> np.ndarray:
+        """How probable each class is at each row: the largest score of any level there. Shape: [T, K]."""
+        self.features.check(features)
+        head = self.network.eval().options
+        values, mask = pad([features.values], padded_length(len(features), head))
+        device = next(self.network.parameters()).device
+        scores = torch.zeros(values.shape[1], head.classes, device=device)  # [T, K]
+        for (logits, _), stride in zip(self.network(values.to(device), mask.to(device)), head.strides, strict=True):
+            spread = logits[0].sigmoid().repeat_interleave(stride, dim=0)  # [T_l, K] -> [T_l · stride, K]
+            scores = torch.maximum(scores, spread[: len(scores)])
+        return scores[: len(features)].cpu().numpy()
 
     def _batches(self, lengths: list[int]) -> Iterator[list[int]]:
         """Places of videos that fit together; an official head gets only videos that it pads to the same length."""
