@@ -81,7 +81,16 @@ def test_matches_name_the_true_segment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("predicted", "known"), [("v_xyz", "xyz"), ("xyz", "v_xyz"), ("XYZ", "xyz"), ("xyz.mp4", "xyz"), ("d/xyz", "xyz")]
+    ("predicted", "known"),
+    [
+        ("v_xyz", "xyz"),
+        ("xyz", "v_xyz"),
+        ("XYZ", "xyz"),
+        ("xyz.mp4", "xyz"),
+        ("d/xyz", "xyz"),
+        ("xyz", "d/xyz"),
+        ("e/xyz", "d/xyz"),
+    ],
 )
 def test_names_that_nearly_meet_are_pointed_out(predicted: str, known: str) -> None:
     predictions = guesses({predicted: [(0, 10, "fall", 0.9)]})

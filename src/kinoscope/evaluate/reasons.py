@@ -23,7 +23,8 @@ def likely_meant(name: str, known: Collection[str]) -> str | None:
         if other in known:
             return other
     folded = base.lower().removeprefix("v_")
-    return next((other for other in known if other.lower().removeprefix("v_") == folded), None)
+    same = next((other for other in known if other.lower().removeprefix("v_") == folded), None)
+    return same or next((other for other in known if other.rsplit("/", 1)[-1] == base.rsplit("/", 1)[-1]), None)
 
 
 def missing_videos(scored: Collection[str], predicted: Collection[str], with_segments: Collection[str]) -> list[Reason]:
