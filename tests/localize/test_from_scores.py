@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinoscope.data.features import FeatureTime
+from kinoscope.data.segments import Annotations, Segment, VideoAnnotation
 from kinoscope.errors import FeatureError, OptionError
+from kinoscope.evaluate import evaluate_detection
 from kinoscope.localize.from_scores import ScoreOptions, segments_from_scores, smooth
 
 PLAIN = ScoreOptions(smoothing="none", high=0.5, low=0.25, merge_gap=0, min_duration=0, overlap=None)
@@ -170,3 +172,22 @@ def test_what_is_no_probability_per_row_is_refused(scores):
 def test_impossible_options_are_refused(bad):
     with pytest.raises(OptionError):
         ScoreOptions(**bad)
+
+
+def test_real_frame_scores_become_segments(shared_data):
+    """Scores of a frame classifier on kitchen videos it has not seen: no training, and still far from nothing."""
+    files = sorted((shared_data / "gtea/features").glob("S1_*.npz"))
+    if not files:
+        pytest.skip(f"GTEA features not found in {shared_data}")
+    classes = [str(number) for number in range(11)]
+    truth, found = {}, {}
+    for path in files:
+        with np.load(path) as stored:
+            scores, labels = stored["score"].astype(float), stored["label"].ravel()
+        duration = len(labels) / 15
+        edges = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
+        true = tuple(Segment(a / 15, b / 15, str(labels[a])) for a, b in pairwise(edges) if labels[a] != 0)
+        truth[path.stem] = VideoAnnotation(true, duration=duration)
+        segments = segments_from_scores(scores, FeatureTime(15, 1, 1, duration=duration), classes)
+        found[path.stem] = [segment for segment in segments if segment.label != "0"]
+    assert evaluate_detection(found, Annotations(truth), "own").average_map > 0.2

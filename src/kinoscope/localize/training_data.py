@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,26 +79,26 @@ def read_training_data(part: Annotations, features: Mapping[str, Features]) -> T
         FeatureError: videos without features; features with NaN, or of different encoders or widths.
     """
     classes = tuple(sorted({segment.label for video in part.videos.values() for segment in video.segments}))
-    _refuse_missing(part, features)
-    read = {name: features[name] for name in part.videos}
-    for name, values in read.items():
-        check_rows(values, name)
-    spec = FeatureSpec.of(read.items())
-    videos = tuple(_on_grid(name, part, values, classes) for name, values in read.items())
+    videos: list[TrainingVideo] = []
+    spec = FeatureSpec.of(_read_each(part, features, classes, videos))
     _report_unlearnable(videos, spec)
-    return TrainingData(videos, classes, features, spec)
+    return TrainingData(tuple(videos), classes, features, spec)
 
 
-def _on_grid(name: str, part: Annotations, features: Features, classes: Sequence[str]) -> TrainingVideo:
-    chosen = [segment for segment in part.videos[name].segments if segment.end > segment.start]
-    seconds = np.array([[segment.start, segment.end] for segment in chosen], dtype=np.float64).reshape(-1, 2)
-    labels = np.array([classes.index(segment.label) for segment in chosen], dtype=np.int64)
-    time = features.time
-    return TrainingVideo(name, time.to_grid(seconds), labels, 0.5 * time.clip_length / time.stride)
-
-
-def _refuse_missing(part: Annotations, features: Mapping[str, Features]) -> None:
-    missing = [name for name in part.videos if not _has(features, name)]
+def _read_each(
+    part: Annotations, features: Mapping[str, Features], classes: Sequence[str], videos: list[TrainingVideo]
+) -> Iterator[tuple[str, Features]]:
+    """Read one video's features after the other, so that they need not fit into memory; fills ``videos``."""
+    missing = []
+    for name in part.videos:
+        try:
+            values = features[name]
+        except KeyError:
+            missing.append(name)
+            continue
+        check_rows(values, name)
+        videos.append(_on_grid(name, part, values, classes))
+        yield name, values
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise FeatureError(
@@ -108,11 +108,12 @@ def _refuse_missing(part: Annotations, features: Mapping[str, Features]) -> None
         )
 
 
-def _has(features: Mapping[str, Features], name: str) -> bool:
-    try:
-        return name in features
-    except FeatureError:  # there, but damaged: reading it will say so
-        return True
+def _on_grid(name: str, part: Annotations, features: Features, classes: Sequence[str]) -> TrainingVideo:
+    chosen = [segment for segment in part.videos[name].segments if segment.end > segment.start]
+    seconds = np.array([[segment.start, segment.end] for segment in chosen], dtype=np.float64).reshape(-1, 2)
+    labels = np.array([classes.index(segment.label) for segment in chosen], dtype=np.int64)
+    time = features.time
+    return TrainingVideo(name, time.to_grid(seconds), labels, 0.5 * time.clip_length / time.stride)
 
 
 def _report_unlearnable(videos: Sequence[TrainingVideo], spec: FeatureSpec) -> None:
