@@ -183,6 +183,14 @@ def test_features_that_cannot_be_trained_on():
         read_training_data(annotations, features | {"v1": Features(bad, TIME)})
 
 
+def test_unfit_validation_features_are_refused_before_training(tmp_path):
+    annotations, features = made(2, 1)
+    other = replace(features["v2"], encoder="other")
+    with pytest.raises(FeatureError, match="v2: features come from encoder 'other'"):
+        train_localizer(annotations, features | {"v2": other}, tmp_path / "run", QUICK, accelerator="cpu")
+    assert not (tmp_path / "run").exists()
+
+
 def test_segments_between_two_rows_are_reported():
     _, features = made(1, 0)
     short = Segment(1.1, 1.2, "walk")  # rows are centred at 0.5, 1.0, 1.5 … seconds

@@ -219,6 +219,8 @@ def _validation(
     names = [name for name in truth.videos if name in features]
     if not names or not any(video.segments for video in truth.videos.values()):
         return None
+    for name in names:
+        data.spec.check(features[name], name)  # before hours of training, not after
 
     def measure(predictions: Mapping[str, Sequence[Segment]]) -> dict[str, float]:
         from ..evaluate import evaluate_detection  # only validation needs the evaluator
