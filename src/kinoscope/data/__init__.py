@@ -1,0 +1,1 @@
+"""Annotations, features and made videos: what every layer reads and writes."""

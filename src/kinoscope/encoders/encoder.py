@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,9 +11,8 @@ from torch import Tensor, nn
 
 from ..errors import OptionError
 from .catalog import EncoderSpec, encoder_spec
+from .sampling import Runtime
 from .weights import load_weights
-
-Runtime = Literal["auto", "torch", "openvino"]
 
 
 class Encoder(nn.Module):
@@ -55,17 +53,21 @@ class Encoder(nn.Module):
         pixels = torch.as_tensor(frames).to(self.device, non_blocking=True).movedim(-1, -4)
         return (pixels.float() - self.spec.mean) / self.spec.std
 
+    def require_classes(self) -> None:
+        """Raise :class:`OptionError` if the encoder has no classes that Kinoscope can name."""
+        if self.spec.labels is None:
+            raise OptionError(
+                f"the encoder {self.spec.name} knows no classes of actions",
+                cure="use --encoder i3d-k400, or train on your own labels: kinoscope train",
+            )
+
     def classify(self, features: Tensor) -> Tensor:
         """Logits of the classes that the encoder was trained on. Shape: [B, C] -> [B, K].
 
         Raises:
             OptionError: the encoder has no classes that Kinoscope can name.
         """
-        if self.spec.labels is None:
-            raise OptionError(
-                f"the encoder {self.spec.name} knows no classes of actions",
-                cure="use --encoder i3d-k400, or train on your own labels: kinoscope train",
-            )
+        self.require_classes()
         return self.network.classify(features)  # type: ignore[operator]  # every labelled network has it
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -13,38 +13,12 @@ import torch
 from torch import Tensor
 
 from ..data.features import Features, FeatureTime
-from ..errors import OptionError, VideoError
+from ..errors import VideoError
 from ..video import Video, clip_samples, open_video, sample_times
 from .catalog import EncoderSpec
 from .encoder import Encoder
 from .prefetch import Prefetch
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """What of a video is looked at; the encoder's own choice where nothing is given."""
-
-    fps: float | None = None
-    """Sampled frames per second of video."""
-    clip_length: int | None = None
-    """Sampled frames in one clip."""
-    stride: int | None = None
-    """Sampled frames between the starts of neighbouring clips."""
-    size: int | None = None
-    """Pixels of the central square; the short side is scaled to it."""
-
-    def resolve(self, spec: EncoderSpec) -> EncoderSpec:
-        """``spec`` with the choices made here. Raises :class:`OptionError` for values that make no sense."""
-        chosen = {name: value for name, value in vars(self).items() if value is not None}
-        for name, value in chosen.items():
-            if not value > 0 or value == float("inf"):
-                raise OptionError(f"{name} is {value}, but must be a positive number")
-        spec = replace(spec, **chosen)
-        if not spec.per_frame and spec.clip_length < 8:
-            raise OptionError(f"clip_length is {spec.clip_length}, but {spec.name} needs at least 8 frames")
-        if spec.size < 32:
-            raise OptionError(f"size is {spec.size}, but {spec.name} needs at least 32 pixels")
-        return spec
+from .sampling import Sampling
 
 
 @dataclass
@@ -99,7 +73,7 @@ def extract_features(
             rows[done : done + len(part)] = part.numpy()
             done += len(part)
             if report is not None:
-                report(min(len(part) * video_time.step, video.duration))
+                report(video.duration * len(part) / len(rows))
         if done < len(rows):
             raise VideoError(f"ended after {done} of {len(rows)} clips", where=path, cure="see: kinoscope probe --full")
         spent.video_seconds += video.duration

@@ -13,7 +13,8 @@ from ..errors import DamagedVideoWarning, KinoscopeError, OutputError, VideoErro
 from ..progress import progress
 from .catalog import EncoderSpec
 from .encoder import Encoder
-from .extract import Effort, Sampling, extract_features
+from .extract import Effort, extract_features
+from .sampling import Sampling
 
 
 @dataclass

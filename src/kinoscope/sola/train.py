@@ -6,9 +6,8 @@ Not here yet: the variants of the loss, joint training with a localisation head,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,49 +18,13 @@ from ..data.feature_store import ADAPTER_FOLDER, FeatureStore, feature_path
 from ..data.features import Features, write_features
 from ..engine import LoopOptions, Task, fit
 from ..engine.seeds import seed_weights
-from ..errors import OptionError, OutputError
+from ..errors import OutputError
 from ..progress import progress
 from .loss import entropy_floor, similarity_matching, target_similarity
 from .network import Predictor, SoLa
-from .options import SolaOptions
+from .options import SolaOptions, SolaTraining
 
 _STEPS_PER_EPOCH = 50  # of the small recipe
-
-
-@dataclass(frozen=True)
-class SolaTraining:
-    """How the adapter is trained."""
-
-    recipe: Literal["auto", "official", "small"] = "auto"
-    """official: 150 epochs of one window per video, batch 256, learning rate 0.0001. small: 1,000 updates, batch 32,
-    learning rate 0.001, because a few dozen videos would give the official recipe too few updates to leave the
-    identity. auto: official from 2,000 videos on."""
-    epochs: int | None = None
-    """Passes over the videos (official) or blocks of 50 updates (small)."""
-    batch_size: int | None = None
-    """Windows per update."""
-    learning_rate: float | None = None
-    """Of AdamW, constant."""
-    weight_decay: float = 0.01
-    """Of AdamW."""
-    seed: int = 0
-    """Everything random follows from it."""
-
-    def resolve(self, videos: int) -> SolaTraining:
-        """The recipe for this many videos, with every blank filled in."""
-        recipe = self.recipe if self.recipe != "auto" else ("official" if videos >= 2000 else "small")
-        epochs, batch_size, rate = (150, 256, 1e-4) if recipe == "official" else (20, 32, 1e-3)
-        filled = SolaTraining(
-            recipe,
-            self.epochs or epochs,
-            self.batch_size or batch_size,
-            rate if self.learning_rate is None else self.learning_rate,
-            self.weight_decay,
-            self.seed,
-        )
-        if not (filled.learning_rate and 0 < filled.learning_rate < float("inf")):
-            raise OptionError(f"learning_rate is {filled.learning_rate}, but must be a positive number")
-        return filled
 
 
 class SolaTask(Task):

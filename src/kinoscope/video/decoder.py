@@ -12,7 +12,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ..errors import VideoError
-from .opening import NOT_A_VIDEO, demux, has_display_times, open_container, reason
+from .opening import NOT_A_VIDEO, decode_threads, demux, has_display_times, open_container, reason
 
 
 class SlotClock:
@@ -59,13 +59,13 @@ class Decoder:
 
     Args:
         path: the file.
-        threads: codec threads.
+        threads: codec threads; see :func:`kinoscope.video.opening.decode_threads`.
 
     Raises:
         VideoError: when the file cannot be opened, or not a single frame can be decoded.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int | None = None) -> None:
         self.path, self.threads = path, threads
         self.needed: set[int] | None = None
         """While set: timestamps of frames that are needed. Those of others on which nothing depends are not decoded."""
@@ -76,7 +76,7 @@ class Decoder:
     def _open(self) -> None:
         self.container, self.stream = open_container(self.path)
         self.stream.thread_type = "AUTO"
-        self.stream.codec_context.thread_count = self.threads
+        self.stream.codec_context.thread_count = decode_threads(self.threads, self.stream)
         self.base = self.stream.time_base or Fraction(1, 1_000_000)
         self.by_slot = not has_display_times(self.container)
         self.errors: list[str] = []

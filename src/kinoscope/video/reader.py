@@ -49,8 +49,8 @@ def open_video(path: str | Path, *, threads: int | None = None) -> Video:
 
     Args:
         path: the file: anything that FFmpeg reads, animated GIF included.
-        threads: codec threads; by default $KINOSCOPE_DECODE_THREADS, else 2 where two cores may be used, and 1 in
-            worker processes.
+        threads: codec threads; by default $KINOSCOPE_DECODE_THREADS, else what suits the file and the process: up to 3, and
+            1 in worker processes.
 
     Raises:
         VideoError: when the file is missing, empty, a folder, no video, only sound, or without a frame that decodes.
@@ -73,7 +73,8 @@ class Video:
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
         self.path = Path(path)
-        self._threads = decode_threads(threads)
+        decode_threads(threads)  # complains of an impossible number before anything is opened
+        self._threads = threads
         self._closed, self._process = False, os.getpid()
         self._index: FrameIndex | None = None
         self._lost: set[int] = set()
@@ -340,7 +341,6 @@ class Video:
             if self._idle is not None:
                 _ABANDONED.append(self._idle)
             self._idle, self._process = None, os.getpid()
-            self._threads = decode_threads()
         decoder, self._idle = self._idle or Decoder(self.path, self._threads), None
         try:
             yield decoder

@@ -55,6 +55,14 @@ function createTimeline(host, page, labels, segments, player) {
     film?.layOut(width());
     for (const bar of bars) bar.node.classList.toggle("roomy", ((bar.segment.end - bar.segment.start) / page.duration) * width() > 40);
   };
+  // Turns the page when the play head walks out of sight, but never pulls back somebody who scrolled away from it.
+  let seen = { left: -1, head: false };
+  const follow = (share) => {
+    const left = scroller.scrollLeft;
+    const place = slider.offsetLeft + share * width() - left;
+    if (place > scroller.clientWidth && seen.head && seen.left === left) scroller.scrollLeft = share * width() - 40;
+    seen = { left: scroller.scrollLeft, head: place >= slider.offsetLeft && place <= scroller.clientWidth };
+  };
   const zoom = zoomButtons(content, scroller, page, player, width);
   toolbar.append(zoom);
   new ResizeObserver(layOut).observe(slider);
@@ -70,8 +78,7 @@ function createTimeline(host, page, labels, segments, player) {
         const active = isActive(bar.segment, time);
         if (active !== bar.active) bar.node.classList.toggle("active", (bar.active = active));
       }
-      const hidden = slider.offsetLeft + share * width() - scroller.scrollLeft > scroller.clientWidth;
-      if (playing && hidden && content.clientWidth > scroller.clientWidth) scroller.scrollLeft = share * width() - 40;
+      if (playing) follow(share);
     },
   };
 }

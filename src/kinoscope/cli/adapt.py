@@ -1,0 +1,71 @@
+"""``kinoscope adapt``: SoLa, trained on features without labels, and the features converted by it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ..errors import OptionError, OutputError
+from ..sola import SolaOptions, SolaTraining
+
+EXAMPLES = """\
+  kinoscope adapt feats/ --out sola/
+  kinoscope adapt feats/ --out sola/ --resume
+  kinoscope adapt thumos_npy/ --out sola/ --fps 30 --stride 4 --clip-length 16
+  kinoscope adapt new_feats/ --out new_sola/ --adapter sola/
+"""
+
+
+def run(
+    features: Path,
+    *,
+    out: Path,
+    options: SolaOptions = SolaOptions(),
+    training: SolaTraining = SolaTraining(),
+    adapter: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    fps: float | None = None,
+    stride: float | None = None,
+    clip_length: float | None = None,
+    device: str = "auto",
+) -> int:
+    """Make frozen features temporally sensitive: train SoLa on them, without labels, and write converted features.
+
+    The adapter is kept beside the converted features, and goes with every model that is trained on them.
+
+    Args:
+        features: Folder that `kinoscope extract` wrote, or .npy files of another tool.
+        out: Folder for the converted features.
+        adapter: Folder of features that were converted before: use their adapter and train nothing.
+        resume: Continue an interrupted training.
+        overwrite: Replace converted features, and train anew.
+        fps: Of .npy files: sampled frames per second.
+        stride: Of .npy files: sampled frames between rows.
+        clip_length: Of .npy files: sampled frames that a row saw.
+        device: cpu, cuda, ...; auto takes a GPU if there is one.
+    """
+    from ..data.feature_store import FeatureStore
+    from ..sola import SoLa, adapter_folder, convert_folder, train_adapter
+    from .terminal import say
+    from .times import feature_time
+
+    if features.resolve() == out.resolve():
+        raise OptionError("--out is the folder of the features themselves", where=out, cure="choose another --out")
+    store = FeatureStore(features, feature_time(fps, stride, clip_length))
+    alike = store.read_alike()
+    home = adapter_folder(out)
+    if adapter is not None:
+        sola = SoLa.load(adapter_folder(adapter) if adapter_folder(adapter).is_dir() else adapter)
+        sola.save(home, next(iter(alike.values())))
+    else:
+        if (home / "config.json").exists() and not (resume or overwrite):
+            raise OutputError(
+                "already holds adapted features", where=out, cure="choose another --out, or add --overwrite"
+            )
+        if overwrite and not resume and home.is_dir():
+            shutil.rmtree(home)
+        sola = train_adapter(alike, home, options, training, resume=resume, device=device)
+    count = convert_folder(sola, store, out, overwrite=overwrite or resume)
+    say(f"{count} videos adapted → {out} (gate tanh α = {float(sola.alpha.tanh()):+.3f}; 0 is the identity)")
+    return 0

@@ -1,0 +1,52 @@
+"""``kinoscope evaluate``: scores anybody's predictions, and says why they score so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+EXAMPLES = """\
+  kinoscope evaluate new.json --gt labels.csv --protocol own
+  kinoscope evaluate pred.json --gt activity_net.v1-3.min.json --protocol activitynet --subset validation
+  kinoscope evaluate pred.json --gt thumos.json --protocol thumos14 --json
+"""
+
+
+def run(
+    predictions: Path,
+    *,
+    gt: Path,
+    protocol: str = "own",
+    subset: str | None = None,
+    json: bool = False,
+    bootstrap: int = 2000,
+    seed: int = 0,
+) -> int:
+    """Score predictions against ground truth: mAP over tIoU thresholds, equal to the ActivityNet evaluator.
+
+    Args:
+        predictions: JSON (ActivityNet's results) or CSV (video,start,end,label,score).
+        gt: Ground truth: ActivityNet JSON, or CSV (video,start,end,label[,split]).
+        protocol: own, activitynet, thumos14 or hacs: thresholds, subset and rules.
+        subset: Part of the ground truth that counts; by default the protocol's.
+        json: Print everything as JSON.
+        bootstrap: Replicates of the interval over videos; 0 leaves it out.
+        seed: Of the bootstrap.
+    """
+    from ..evaluate import bootstrap_map, evaluate_files
+    from .terminal import note, print_json, print_table, say
+
+    result = evaluate_files(predictions, gt, protocol, subset)
+    interval = bootstrap_map(result, bootstrap, seed) if bootstrap else None
+    if json:
+        print_json({**result.to_dict(), **({"average_mAP_interval": list(interval)} if interval else {})})
+        return 0
+    header = ["class", "segments", *(f"{threshold:g}" for threshold in result.thresholds), "average"]
+    rows = [[row["class"], row["segments"], *(row[name] for name in header[2:])] for row in result.table()]
+    subset_text = f", subset {result.subset}" if result.subset else ""
+    title = f"AP by tIoU threshold, protocol {result.protocol.name}{subset_text}, {len(result.scored_videos)} videos"
+    print_table(title, header, rows)
+    text = f"average mAP {result.average_map:.4f}"
+    say(text + (f", 95 % interval over videos {interval[0]:.4f} to {interval[1]:.4f}" if interval else ""))
+    for reason in result.reasons:
+        note(f"- {reason.text}")
+    return 0

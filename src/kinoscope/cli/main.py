@@ -1,0 +1,90 @@
+"""``kinoscope COMMAND …``: finds the command and turns errors into messages. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from .. import __version__
+
+# command → (module, what it does); "train localize" is a command of two words
+COMMANDS = {
+    "localize": ("localize", "what happens and when: raw video in, labelled time segments out"),
+    "recognize": ("recognize", "what happens: the most probable labels of whole videos"),
+    "extract": ("extract", "features of a folder of videos, resumable"),
+    "adapt": ("adapt", "trains SoLa on features, without labels, and writes converted features"),
+    "train localize": ("train_localize", "trains a localisation head on your own labels"),
+    "evaluate": ("evaluate", "scores predictions against ground truth, and says why"),
+    "probe": ("probe", "checks video files: codec, size, true rate, rotation, duration, damage"),
+    "doctor": ("doctor", "checks this machine: packages, devices, weights"),
+    "demo": ("demo", "the whole story on a sample video and on made videos"),
+}
+
+_EXAMPLES = """\
+examples:
+  kinoscope localize match.mp4 --html match.html
+  kinoscope COMMAND --help
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0 fine, 1 something failed, 2 the input or the options are wrong."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"kinoscope {__version__}")
+        return 0
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in COMMANDS:
+            return _run(name, words[length:])
+    return _unknown(words)
+
+
+def _run(name: str, argv: list[str]) -> int:
+    from ..errors import KinoscopeError
+    from .parse import call
+
+    module = import_module(f".{COMMANDS[name][0]}", __package__)
+    try:
+        return call(module.run, f"kinoscope {name}", argv, examples=module.EXAMPLES, short=getattr(module, "SHORT", {}))
+    except KinoscopeError as error:
+        print(f"kinoscope {name}: {_printable(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nkinoscope {name}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `kinoscope … | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 2
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    rows = "\n".join(f"  {name:<{width}}{summary}" for name, (_, summary) in COMMANDS.items())
+    return f"Kinoscope {__version__} tells what happens in video, and when.\n\ncommands:\n{rows}\n\n{_EXAMPLES}"
+
+
+def _unknown(words: list[str]) -> int:
+    from difflib import get_close_matches
+
+    wanted = " ".join(words[:2]) if words[0] == "train" else words[0]
+    near = get_close_matches(wanted, COMMANDS, 1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    print(f"kinoscope: unknown command {wanted!r}\n  Cure: {hint}see kinoscope --help", file=sys.stderr)
+    return 2
+
+
+def _printable(text: str) -> str:
+    """Without control characters, which a hostile file name could use to paint over the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""A command's function is its command line: parameters become options, dataclass fields too, docstrings the help.
+
+Parameters without a default are positional, keyword-only ones without a default are options that must be given. Options are written with dashes; booleans are flags with a ``--no-``
+form; ``--config FILE.yaml`` fills any of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import re
+import typing
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+def call(
+    function: Callable[..., int | None], prog: str, argv: Sequence[str], *, examples: str, short: Mapping[str, str]
+) -> int:
+    """Parse ``argv`` for ``function``, call it, and return its exit code (None is 0)."""
+    epilog = f"examples:\n{examples.rstrip()}"
+    parser = _Parser(prog=prog, description=_summary(function), epilog=epilog, formatter_class=_Formatter)
+    parser.add_argument("--config", action="config", help="YAML file with values for any of these options.")
+    hints = typing.get_type_hints(function)
+    groups: dict[str, type] = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    parameters = inspect.signature(function).parameters
+    positional = {name for name, parameter in parameters.items() if _is_positional(parameter)}
+    for name in parameters:
+        if name in positional:
+            hint = hints[name]
+            several = {"nargs": "+"} if typing.get_origin(hint) is list else {}
+            kind = typing.get_args(hint)[0] if several else hint
+            parser.add_argument(name, metavar=name.upper(), type=kind, help=_describe(function, name), **several)
+    parser.add_function_arguments(function, skip={*groups, *positional}, fail_untyped=False)
+    for hint in groups.values():
+        parser.add_class_arguments(hint, fail_untyped=False)
+    flags = _polish(parser, short)
+    values = vars(parser.parse_args(_expand(list(argv), flags)))
+    arguments = {name: values[name] for name in parameters if name not in groups}
+    for name, group in groups.items():
+        arguments[name] = group(**{field.name: values[field.name] for field in dataclasses.fields(group)})
+    return function(**arguments) or 0
+
+
+class _Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):  # type: ignore[misc]  # untyped
+    """Keeps the examples as they are written."""
+
+
+class _Parser(ArgumentParser):  # type: ignore[misc]  # untyped
+    """Says which option was probably meant."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # noqa: ARG002 - its name in the base
+        options = [option for action in self._actions for option in action.option_strings]
+        for unknown in re.findall(r"--[\w-]+", message):
+            if unknown not in options and (near := difflib.get_close_matches(unknown, options, 1)):
+                message += f" (did you mean {near[0]}?)"
+        self.exit(2, f"{self.prog}: {message}\n  Cure: see {self.prog} --help\n")
+        raise SystemExit(2)  # for the type checker: exit does not come back
+
+
+def _is_positional(parameter: inspect.Parameter) -> bool:
+    return parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY
+
+
+def _polish(parser: ArgumentParser, short: Mapping[str, str]) -> set[str]:
+    """Dashes for underscores, short forms, booleans as flags; returns the flags."""
+    flags: set[str] = set()
+    for action in parser._actions:
+        if not action.option_strings:
+            continue
+        dashed = [option.replace("_", "-") for option in action.option_strings]
+        if action.dest in short:
+            dashed.insert(0, short[action.dest])
+        action.option_strings = dashed
+        parser._option_string_actions.update(dict.fromkeys(dashed, action))
+        if getattr(action, "_typehint", None) is bool:
+            flags.update(dashed)
+            action.metavar = ""
+    return flags
+
+
+def _expand(argv: list[str], flags: set[str]) -> list[str]:
+    """``--flag`` and ``--no-flag`` → ``--flag=true`` and ``--flag=false``."""
+    expanded = []
+    for word in argv:
+        if word in flags:
+            expanded.append(f"{word}=true")
+        elif word.startswith("--no-") and f"--{word[5:]}" in flags:
+            expanded.append(f"--{word[5:]}=false")
+        else:
+            expanded.append(word)
+    return expanded
+
+
+def _summary(function: Callable[..., Any]) -> str:
+    return (inspect.getdoc(function) or "").split("\n\nArgs:")[0]
+
+
+def _describe(function: Callable[..., Any], name: str) -> str:
+    """What the docstring says of a parameter."""
+    found = re.search(
+        rf"^    {name}: (.+?)(?=^    \w+: |\Z|^\S)", inspect.getdoc(function) or "", re.DOTALL | re.MULTILINE
+    )
+    return " ".join(found.group(1).split()) if found else ""
