@@ -304,3 +304,16 @@ def test_an_hour_with_thousands_of_segments_can_be_zoomed(open_page, tmp_path):
     assert page.locator(".bar.active").count() == 1
     page.get_by_role("button", name="Show the whole video").click()
     assert page.locator(".ruler").bounding_box()["width"] == pytest.approx(before, rel=0.01)
+
+
+def test_a_zoomed_timeline_follows_the_play_head_but_not_against_the_user(open_page, report_file):
+    page = open_page(report_file)
+    wait_for_video(page)
+    for _ in range(3):
+        page.get_by_role("button", name="Zoom in").click()
+    scrolled = "document.querySelector('.scroller').scrollLeft"
+    page.evaluate("document.querySelector('video').play()")
+    until(page, f"{scrolled} > 100")
+    page.evaluate(f"{scrolled} = 0")
+    page.wait_for_timeout(500)
+    assert page.evaluate(scrolled) == 0
