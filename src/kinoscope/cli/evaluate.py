@@ -35,7 +35,7 @@ def run(
     from ..evaluate import bootstrap_map, evaluate_files
     from .terminal import note, print_json, print_table, say
 
-    result = evaluate_files(predictions, gt, protocol, subset)
+    result = evaluate_files(predictions, gt, protocol, subset=subset)
     interval = bootstrap_map(result, bootstrap, seed) if bootstrap else None
     if json:
         print_json({**result.to_dict(), **({"average_mAP_interval": list(interval)} if interval else {})})

@@ -51,12 +51,11 @@ def run(
         say(
             f"{len(outcome.done)} extracted, {len(outcome.skipped)} already there, {len(outcome.failed)} failed → {out}"
         )
-        if (effort := outcome.effort).total > 0:
-            rate = effort.video_seconds / effort.total
-            say(
-                f"{effort.video_seconds:.0f} s of video in {effort.total:.0f} s ({rate:.1f} × real time): "
-                f"encoder busy {effort.encoding / effort.total:.0%}, waiting for frames {effort.waiting / effort.total:.0%}"
-            )
+        effort = outcome.effort
+        if effort.total > 0:
+            speed = f"{effort.video_seconds:.0f} s of video in {effort.total:.0f} s"
+            busy, waiting = effort.encoding / effort.total, effort.waiting / effort.total
+            say(f"{speed}: encoder busy {busy:.0%} of the time, waiting for frames {waiting:.0%}")
     for path, problem in outcome.damaged.items():
         note(f"damaged, the rest was used: {path}: {problem}")
     for path, problem in outcome.failed.items():

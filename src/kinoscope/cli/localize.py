@@ -81,8 +81,8 @@ def run(
             _print(name, each, shown[name], most)
     if files_written := [str(path) for path in (output, csv, srt, html) if path is not None]:
         note("Written: " + ", ".join(files_written))
-    for path, error in failed.items():
-        note(f"failed: {path}: {error.problem}")
+    for path, problem in failed.items():
+        note(f"failed: {path}: {problem.problem}")
     return 2 if failed else 0
 
 

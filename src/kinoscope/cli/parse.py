@@ -1,7 +1,7 @@
 """A command's function is its command line: parameters become options, dataclass fields too, docstrings the help.
 
-Parameters without a default are positional, keyword-only ones without a default are options that must be given. Options are written with dashes; booleans are flags with a ``--no-``
-form; ``--config FILE.yaml`` fills any of them.
+Parameters without a default are positional, or options that must be given if they are keyword-only. Options are
+written with dashes; booleans are flags with a ``--no-`` form; ``--config FILE.yaml`` fills any of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def call(
     parser = _Parser(prog=prog, description=_summary(function), epilog=epilog, formatter_class=_Formatter)
     parser.add_argument("--config", action="config", help="YAML file with values for any of these options.")
     hints = typing.get_type_hints(function)
-    groups: dict[str, type] = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
     parameters = inspect.signature(function).parameters
     positional = {name for name, parameter in parameters.items() if _is_positional(parameter)}
     for name in parameters:

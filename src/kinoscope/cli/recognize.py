@@ -68,6 +68,6 @@ def run(
     else:
         for name, rows in results.items():
             print_table(name, ("label", "probability"), [(row["label"], row["score"]) for row in rows])
-    for path, error in failed.items():
-        note(f"failed: {path}: {error.problem}")
+    for path, problem in failed.items():
+        note(f"failed: {path}: {problem.problem}")
     return 2 if failed else 0
