@@ -288,3 +288,9 @@ def test_threads_follow_argument_then_environment(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("KINOSCOPE_DECODE_THREADS")
     monkeypatch.setattr("multiprocessing.parent_process", lambda: object())
     assert decode_threads() == 1
+
+
+def test_small_frames_of_a_simple_codec_get_one_thread(folder: Path) -> None:
+    with open_video(make(folder / "simple.mp4", 3, codec="mpeg4")) as video, video._decoder() as decoder:
+        assert decode_threads(stream=decoder.stream) == 1
+        assert decoder.stream.codec_context.thread_count == 1

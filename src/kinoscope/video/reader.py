@@ -49,8 +49,7 @@ def open_video(path: str | Path, *, threads: int | None = None) -> Video:
 
     Args:
         path: the file: anything that FFmpeg reads, animated GIF included.
-        threads: codec threads; by default $KINOSCOPE_DECODE_THREADS, else what suits the file and the process: up to 3, and
-            1 in worker processes.
+        threads: codec threads; by default $KINOSCOPE_DECODE_THREADS, else what suits the file and the process: 1 to 3.
 
     Raises:
         VideoError: when the file is missing, empty, a folder, no video, only sound, or without a frame that decodes.
