@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from ..errors import OptionError, OutputError
+from ..data.features import Features
+from ..errors import FeatureError, OptionError, OutputError
 from ..sola import SolaOptions, SolaTraining
 
 EXAMPLES = """\
@@ -22,6 +23,7 @@ def run(
     out: Path,
     options: SolaOptions = SolaOptions(),
     training: SolaTraining = SolaTraining(),
+    labels: Path | None = None,
     adapter: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -37,6 +39,7 @@ def run(
     Args:
         features: Folder that `kinoscope extract` wrote, or .npy files of another tool.
         out: Folder for the converted features.
+        labels: Annotations with a split: train on the videos of its training part only, so that the others stay unseen.
         adapter: Folder of features that were converted before: use their adapter and train nothing.
         resume: Continue an interrupted training.
         overwrite: Replace converted features, and train anew.
@@ -65,7 +68,21 @@ def run(
             )
         if overwrite and not resume and home.is_dir():
             shutil.rmtree(home)
-        sola = train_adapter(alike, home, options, training, resume=resume, device=device)
+        sola = train_adapter(_training_part(alike, labels), home, options, training, resume=resume, device=device)
     count = convert_folder(sola, store, out, overwrite=overwrite or resume)
     say(f"{count} videos adapted → {out} (gate tanh α = {float(sola.alpha.tanh()):+.3f}; 0 is the identity)")
     return 0
+
+
+def _training_part(features: dict[str, Features], labels: Path | None) -> dict[str, Features]:
+    """Features of the videos that the labels mark for training; all without labels."""
+    from ..data.annotations import read_annotations
+    from ..localize.training_data import training_part
+
+    if labels is None:
+        return features
+    names = training_part(read_annotations(labels), None).videos
+    chosen = {name: each for name, each in features.items() if name in names}
+    if not chosen:
+        raise FeatureError("no features of the training videos", where=labels, cure="check the names and the split")
+    return chosen

