@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,17 +25,28 @@ _CURES = {
     errno.EISDIR: "the path is a folder: name a file in it",
     errno.EEXIST: "something with this name is in the way: choose another output path",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f), or choose another output folder",
 }
+_LONGEST_STEM = 100  # bytes of it in a temporary name, which must stay below 255
 
 
 @contextmanager
 def output_errors(path: str | Path) -> Iterator[None]:
-    """Turn an ``OSError`` raised while writing below ``path`` into an :class:`OutputError` that names it."""
+    """Turn the system's refusal to write below ``path`` into an :class:`OutputError` that names it."""
     try:
         yield
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"cannot be written: {reason}", where=path, cure=_CURES.get(error.errno or 0)) from error
+    except Exception as error:
+        refusal = error if isinstance(error, OSError) else _refusal_inside(error)
+        if refusal is None:
+            raise
+        reason = (refusal.strerror or str(refusal)).lower()
+        raise OutputError(f"cannot be written: {reason}", where=path, cure=_CURES.get(refusal.errno or 0)) from error
+
+
+def _refusal_inside(error: Exception) -> OSError | None:
+    """The system's refusal that the safetensors library reports in words alone."""
+    code = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
+    return OSError(int(code[1]), os.strerror(int(code[1]))) if code else None
 
 
 def make_folder(path: str | Path) -> Path:
@@ -55,12 +67,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     make_folder(target.parent)
     with output_errors(target):
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        _refuse_in_the_way(target)
         # The suffix stays: some writers (PyAV, NumPy) choose their format by it.
-        handle, name = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.stem[:80]}.", suffix=f".part{target.suffix}"
-        )
+        stem = os.fsdecode(os.fsencode(target.stem)[:_LONGEST_STEM])
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{stem}.", suffix=f".part{target.suffix[-40:]}")
         os.close(handle)
         temporary = Path(name)
         try:
@@ -72,6 +82,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
         _sync_folder(target.parent)
+
+
+def require_writable(path: str | Path) -> None:
+    """Fail before long work where its result could not be written after it; nothing is created.
+
+    Raises:
+        OutputError: a folder or a device is in the way, or the folder cannot be written.
+    """
+    target = Path(path)
+    with output_errors(target):
+        _refuse_in_the_way(target)
+        folder = next(parent for parent in target.absolute().parents if parent.exists())
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        tempfile.TemporaryFile(dir=folder).close()
+
+
+def _refuse_in_the_way(target: Path) -> None:
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if target.exists() and not target.is_file():  # /dev/null would be replaced by a file
+        raise OSError(errno.EEXIST, "it is a device, not a file", str(target))
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from .printable import printable
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -56,7 +58,7 @@ def _bar(description: str, total: float | None, start: float) -> Iterator[Progre
         def report(advance: float = 1, note: str = "") -> None:
             bar.update(task, advance=advance)
             if note:
-                bar.update(task, note=escape(note))
+                bar.update(task, note=escape(printable(note)))
 
         yield report
 
@@ -71,6 +73,6 @@ def _lines(description: str, total: float | None, start: float) -> Progress:
         if finished or time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             share = f"{100 * done / total:3.0f} %" if total else f"{done:g}"
-            print(f"{description}: {share} {note}".rstrip(), file=sys.stderr, flush=True)
+            print(f"{description}: {share} {printable(note)}".rstrip(), file=sys.stderr, flush=True)
 
     return report

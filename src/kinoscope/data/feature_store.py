@@ -26,7 +26,7 @@ class FeatureStore(Mapping[str, Features]):
         time: the time of ``.npy`` files of other tools, which do not hold it.
 
     Raises:
-        FeatureError: ``folder`` does not exist or holds no features.
+        FeatureError: ``folder`` does not exist or holds no features, or two files are for one video.
     """
 
     def __init__(self, folder: str | Path, time: FeatureTime | None = None) -> None:
@@ -38,9 +38,12 @@ class FeatureStore(Mapping[str, Features]):
         self._by_last: dict[str, list[str]] = defaultdict(list)
         for path in sorted(self.folder.rglob("*")):
             inside = path.relative_to(self.folder)
-            hidden = path.name.startswith(".") or ADAPTER_FOLDER in inside.parts
+            hidden = ADAPTER_FOLDER in inside.parts or any(part.startswith(".") for part in inside.parts)
             if path.suffix in _SUFFIXES and path.is_file() and not hidden:
                 name = inside.with_suffix("").as_posix()
+                if name in self._paths:
+                    cure = "keep one of the two in the folder"
+                    raise FeatureError(f"has the same name as {self._paths[name].name}", where=path, cure=cure)
                 self._paths[name] = path
                 self._by_last[Path(name).name].append(name)
         if not self._paths:
@@ -62,6 +65,13 @@ class FeatureStore(Mapping[str, Features]):
     def __getitem__(self, name: str) -> Features:
         return read_features(self.path_of(name), self.time)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether ``name`` has features; the file is not read."""
+        try:
+            return isinstance(name, str) and self.path_of(name).is_file()
+        except KeyError:
+            return False
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)
 
@@ -75,7 +85,8 @@ class FeatureStore(Mapping[str, Features]):
             try:
                 found[name] = self.path_of(name)
             except KeyError:
-                missing.append(name)
+                several = self._by_last.get(Path(name).name, [])
+                missing.append(f"{name} (could be {' or '.join(several[:3])})" if several else name)
         if missing:
             shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
             raise FeatureError(

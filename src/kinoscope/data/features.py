@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +37,14 @@ class FeatureTime:
     """Length of the video, in seconds, when known."""
 
     def __post_init__(self) -> None:
-        for name in ("fps", "stride", "clip_length"):
+        for name in ("fps", "stride", "clip_length", "offset", "duration"):
             value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise FeatureError(
-                    f"{name} is {value}, but must be a positive number", cure="give the time of the features"
-                )
+            if name == "duration" and value is None:
+                continue
+            number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+            if not number or (value <= 0 and name != "offset"):
+                bound = "a number" if name == "offset" else "a positive number"
+                raise FeatureError(f"{name} is {value!r}, but must be {bound}", cure="give the time of the features")
 
     @property
     def step(self) -> float:
@@ -111,7 +115,10 @@ def read_features(path: str | Path, time: FeatureTime | None = None) -> Features
         raise FeatureError(
             "no such feature file", where=path, cure="make it with: kinoscope extract VIDEOS --out FEATURES"
         )
-    features = _read_npy(path, time) if path.suffix == ".npy" else _read_safetensors(path, time)
+    try:
+        features = _read_npy(path, time) if path.suffix == ".npy" else _read_safetensors(path, time)
+    except FeatureError as error:
+        raise FeatureError(error.problem, where=path, cure=error.cure) from error
     _check_finite(features.values, path)
     return features
 
@@ -122,32 +129,31 @@ def _read_safetensors(path: Path, time: FeatureTime | None) -> Features:
     try:
         with safe_open(path, framework="numpy") as file:
             meta, values = file.metadata() or {}, file.get_tensor("features")
-    except (SafetensorError, OSError) as error:
-        raise FeatureError(f"cannot be read as features: {error}", where=path, cure="extract it again") from error
+    except (SafetensorError, OSError, TypeError) as error:  # TypeError: numbers that NumPy does not have (bfloat16)
+        raise FeatureError(f"cannot be read as features: {error}", cure="extract it again") from error
     if time is None:
         try:
             time = FeatureTime(**{name: json.loads(meta[name]) for name in FeatureTime.__dataclass_fields__})
         except KeyError as error:
-            raise FeatureError(
-                f"has no time: {error} is missing from its metadata",
-                where=path,
-                cure="give its time once with --fps, --stride and --clip-length",
-            ) from error
+            cure = "give its time once with --fps, --stride and --clip-length"
+            raise FeatureError(f"has no time: {error} is missing from its metadata", cure=cure) from error
+        except ValueError as error:
+            raise FeatureError(f"has no readable time: {error}", cure="extract it again") from error
     return Features(np.asarray(values, dtype=np.float32), time, meta.get("encoder", ""), meta.get("weight_hash", ""))
 
 
 def _read_npy(path: Path, time: FeatureTime | None) -> Features:
     if time is None:
-        raise FeatureError(
-            "a .npy file has no time", where=path, cure="give its time once with --fps, --stride and --clip-length"
-        )
+        raise FeatureError("a .npy file has no time", cure="give its time once with --fps, --stride and --clip-length")
+    cure = "save it as a plain [T, C] array of numbers"
     try:
         values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise FeatureError(f"cannot be read as an array: {error}", where=path) from error
-    if values.ndim != 2:
-        raise FeatureError(f"features have shape {values.shape}, but must be [T, C]", where=path)
-    return Features(values.astype(np.float32), time)
+    except (ValueError, OSError, EOFError, SyntaxError) as error:  # SyntaxError: of the header, which is Python
+        raise FeatureError(f"cannot be read as an array: {error}", cure=cure) from error
+    if values.dtype.kind not in "fiu":
+        raise FeatureError(f"holds {values.dtype}, not numbers", cure=cure)
+    with np.errstate(over="ignore"):  # becomes infinity, which is refused with its row
+        return Features(values.astype(np.float32), time)
 
 
 def _check_finite(values: np.ndarray, path: str | Path) -> None:
