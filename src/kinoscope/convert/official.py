@@ -1,0 +1,76 @@
+"""``kinoscope.load_official``: official releases of the methods, as our modules in evaluation mode."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import OptionError, WeightError
+from .actionformer import load_actionformer
+from .sola import load_sola
+
+_SOURCES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
+    "actionformer": load_actionformer,
+    "sola": load_sola,
+}
+
+
+def load_official(path: str | Path, source: str) -> nn.Module:
+    """An official checkpoint as our module, in evaluation mode.
+
+    Args:
+        path: a ``.safetensors`` file, or one that ``torch.save`` wrote. Of the latter only tensors and plain containers
+            are read; a file that asks for anything else is refused, and nothing in it is executed.
+        source: where it comes from, and so what comes back: ``"sola"`` (features [B, T, C] → [B, T, C]) or
+            ``"actionformer"`` (features [B, T, C], mask [B, T] → per level class logits [B, T_l, K] and
+            offsets [B, T_l, 2]).
+
+    Raises:
+        OptionError: unknown source.
+        WeightError: the file cannot be read, is refused, or does not hold the tensors of ``source``.
+    """
+    if source not in _SOURCES:
+        raise OptionError(f"unknown source {source!r}", cure=f"one of: {', '.join(_SOURCES)}")
+    try:
+        return _SOURCES[source](read_checkpoint(path))
+    except WeightError as error:
+        raise WeightError(error.problem, where=path, cure=error.cure) from error
+
+
+def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
+    """The dict in a checkpoint, on the CPU, read without executing anything.
+
+    Raises:
+        WeightError: missing, damaged, refused, or not a dict.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    if not path.is_file():
+        raise WeightError("no such file", where=path, cure="check the path")
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else _load(path)
+    except pickle.UnpicklingError as error:
+        reason = "it holds more than tensors and plain containers" if "Unsupported" in str(error) else "it is damaged"
+        cure = "ask its authors for a state dict, or convert it on a machine that you can lose"
+        raise WeightError(f"refused: {reason}", where=path, cure=cure) from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise WeightError(
+            f"cannot be read: {str(error).splitlines()[0]}", where=path, cure="download it again"
+        ) from error
+    if not isinstance(content, Mapping):
+        raise WeightError(f"holds a {type(content).__name__}, not a state dict", where=path)
+    return content
+
+
+def _load(path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # on the pickle's protocol, which tells a user nothing
+        return torch.load(path, map_location="cpu", weights_only=True)
