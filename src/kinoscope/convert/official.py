@@ -62,9 +62,8 @@ def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
         cure = "ask its authors for a state dict, or convert it on a machine that you can lose"
         raise WeightError(f"refused: {reason}", where=path, cure=cure) from error
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise WeightError(
-            f"cannot be read: {str(error).splitlines()[0]}", where=path, cure="download it again"
-        ) from error
+        reason = (str(error) or "it ends too early").splitlines()[0]
+        raise WeightError(f"cannot be read: {reason}", where=path, cure="download it again") from error
     if not isinstance(content, Mapping):
         raise WeightError(f"holds a {type(content).__name__}, not a state dict", where=path)
     return content
