@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import partial
 from importlib.resources import files
 
@@ -50,7 +52,7 @@ class EncoderSpec:
     @property
     def tag(self) -> str:
         """The name that features carry: with the frame size, where it is not the encoder's own."""
-        return self.name if self.size == _ENCODERS[self.name].size else f"{self.name}@{self.size}px"
+        return self.name if self.size == _ENCODERS.get(self.name, self).size else f"{self.name}@{self.size}px"
 
     def classes(self) -> tuple[str, ...]:
         """Names of the classifier's outputs; empty if it has none worth naming."""
@@ -139,7 +141,10 @@ def encoder_spec(name: str) -> EncoderSpec:
     Raises:
         OptionError: unknown name.
     """
-    name, _, size = name.partition("@")
-    if name not in _ENCODERS:
-        raise OptionError(f"unknown encoder {name!r}", cure=f"one of: {', '.join(_ENCODERS)}")
-    return replace(_ENCODERS[name], size=int(size.removesuffix("px"))) if size else _ENCODERS[name]
+    base, _, size = name.partition("@")
+    pixels = re.fullmatch(r"([1-9]\d{0,4})px", size)
+    if base not in _ENCODERS or (size and pixels is None):
+        near = get_close_matches(base, _ENCODERS, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise OptionError(f"unknown encoder {name!r}", cure=f"{hint}one of: {', '.join(_ENCODERS)}")
+    return replace(_ENCODERS[base], size=int(pixels[1])) if pixels else _ENCODERS[base]

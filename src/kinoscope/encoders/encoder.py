@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import OptionError
+from ..errors import OptionError, WeightError
 from .catalog import EncoderSpec, encoder_spec
+from .package_files import cache_folder
 from .sampling import Runtime
 from .weights import load_weights
 
@@ -94,7 +95,11 @@ def load_encoder(
             "runtime openvino goes with neither bf16 nor a GPU", cure="add --device cpu, or use runtime torch"
         )
     network = spec.network()
-    network.load_state_dict(load_weights(spec.weights))
+    try:
+        network.load_state_dict(load_weights(spec.weights))
+    except RuntimeError as error:
+        problem = f"the weights of {spec.name} do not fit: {str(error).splitlines()[0]}"
+        raise WeightError(problem, where=cache_folder(), cure="delete this cache; they are fetched again") from error
     network.requires_grad_(False).eval()
     if runtime == "auto":
         runtime = "openvino" if chosen.type == "cpu" and not bf16 and find_spec("openvino") else "torch"

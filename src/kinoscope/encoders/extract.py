@@ -136,6 +136,8 @@ class _FramePool:
         complete = int((self.clips[:, -1] < self.first + len(self.frames)).sum())
         rows = self.encoder.pool(self.frames[self.clips[self.done : complete] - self.first])  # [N, T, C] -> [N, C']
         self.done = complete
-        keep = int(self.clips[complete, 0]) if complete < len(self.clips) else self.first + len(self.frames)
+        keep = end = self.first + len(self.frames)
+        if complete < len(self.clips):
+            keep = min(int(self.clips[complete, 0]), end)  # it may lie ahead: with stride > length there are gaps
         self.frames, self.first = self.frames[keep - self.first :], keep
         return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from ..data.feature_store import feature_path
 from ..data.features import read_features, write_features
 from ..data.segments import VIDEO_SUFFIXES, video_name
 from ..errors import DamagedVideoWarning, KinoscopeError, OutputError, VideoError
+from ..files import require_writable
 from ..progress import progress
 from .catalog import EncoderSpec
 from .encoder import Encoder
@@ -50,14 +52,15 @@ def extract_folder(
     videos = find_videos(source)
     spec = sampling.resolve(encoder.spec)
     outcome = ExtractionReport()
-    todo = {}
+    todo: dict[str, tuple[Path, int]] = {}
     for name, path in videos.items():
         if overwrite or not _finished(feature_path(out, name), spec):
-            todo[name] = path
+            todo[name] = (path, path.stat().st_size)
         else:
             outcome.skipped.append(name)
-    with progress("Extracting", sum(path.stat().st_size for path in todo.values()) or None) as report:
-        for name, path in todo.items():
+        require_writable(feature_path(out, name))
+    with progress("Extracting", sum(size for _, size in todo.values()) or None) as report:
+        for name, (path, size) in todo.items():
             report(0, name)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", DamagedVideoWarning)
@@ -73,7 +76,7 @@ def extract_folder(
             damage = [str(w.message) for w in caught if issubclass(w.category, DamagedVideoWarning)]
             if damage and str(path) not in outcome.failed:
                 outcome.damaged[str(path)] = damage[0].removeprefix(f"{path}: ")
-            report(path.stat().st_size, name)
+            report(size, name)
     return outcome
 
 
@@ -85,20 +88,25 @@ def find_videos(source: str | Path) -> dict[str, Path]:
     """
     source = Path(source)
     if source.is_file():
-        return {video_name(source.name): source}
+        return {video_name(_as_text(source.name)): source}
     if not source.is_dir():
         raise VideoError("no such file or folder", where=source)
     found: dict[str, Path] = {}
     for path in sorted(source.rglob("*")):
         if path.suffix.lower() not in VIDEO_SUFFIXES or not path.is_file() or path.name.startswith("."):
             continue
-        name = video_name(path.relative_to(source))
+        name = video_name(_as_text(path.relative_to(source).as_posix()))
         if name in found:
             raise VideoError(f"has the same name as {found[name].name}", where=path, cure="rename one of the two")
         found[name] = path
     if not found:
         raise VideoError("holds no videos", where=source, cure=f"known are: {', '.join(sorted(VIDEO_SUFFIXES))}")
     return found
+
+
+def _as_text(name: str) -> str:
+    """A file name as UTF-8 can hold it; result files could not take the bytes of a foreign encoding."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _finished(path: Path, spec: EncoderSpec) -> bool:

