@@ -52,11 +52,10 @@ def layout(stored: tuple[int, int], rotation: int, size: Size) -> Layout:
         raise OptionError(f"size is {size}, but must be a number of pixels from 1 on, or a pair (height, width)")
     scaled = sides
     if isinstance(size, int):
-        height, width = upright
-        scaled = (size, max(size, round(width * size / height))) if height <= width else (
-            max(size, round(height * size / width)),
-            size,
-        )  # fmt: skip
+        short, long = min(upright), max(upright)
+        # An even number: swscale takes nearly twice as long for an odd width.
+        long = max(size, 2 * round(long * size / short / 2))
+        scaled = (size, long) if upright[0] <= upright[1] else (long, size)
     return Layout(scaled[::-1] if sideways else scaled, rotation, (sides[0], sides[1]))
 
 
