@@ -88,7 +88,7 @@ class LoopOptions:
     validate_every: int = 1
     """Epochs between validations (the last epoch is always validated); 0 never validates."""
     accelerator: str = "auto"
-    """auto, cpu, cuda, mps: where to train."""
+    """auto, cpu, cuda or mps: where to train."""
     devices: int = 1
     """Devices to train on; more than one uses DDP."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -105,6 +105,10 @@ class LoopOptions:
         ):
             if getattr(self, name) < least:
                 raise OptionError(f"{name} is {getattr(self, name)}, but must be at least {least}")
+        there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        if not there.get(self.accelerator):
+            choices = ", ".join(name for name, usable in there.items() if usable)
+            raise OptionError(f"device {self.accelerator!r} cannot be trained on here", cure=f"one of: {choices}")
 
 
 _MAY_CHANGE = frozenset({"workers", "checkpoint_every", "accelerator", "devices"})  # they do not touch the numbers
