@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.features import Features
@@ -41,10 +42,26 @@ class SoLa(nn.Module):
             nn.Conv1d(hidden, channels, 1),
         )
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Shape: [B, T, C] -> [B, T, C]."""
-        change = self.conv_network(features.transpose(1, 2)).transpose(1, 2)  # [B, C, T] inside
-        return features + torch.tanh(self.alpha) * change
+    def forward(self, features: Tensor, rows: range | None = None) -> Tensor:
+        """Adapted features: all, or only those of ``rows``, which costs only as much as they do.
+
+        Args:
+            rows: evenly spaced, and at least ``options.radius`` rows away from both ends.
+
+        Shape: [B, T, C] -> [B, T, C], or [B, N, C] with ``rows``.
+        """
+        first, *rest = self.conv_network
+        assert isinstance(first, nn.Conv1d)
+        if rows is None:
+            change = first(features.transpose(1, 2))  # [B, C, T] -> [B, hidden, T]
+        else:
+            radius = self.options.radius
+            context = features[:, rows[0] - radius : rows[-1] + radius + 1].transpose(1, 2)
+            change = F.conv1d(context, first.weight, first.bias, stride=rows.step)  # [B, hidden, N]
+            features = features[:, rows.start : rows.stop : rows.step]
+        for layer in rest:
+            change = layer(change)
+        return features + torch.tanh(self.alpha) * change.transpose(1, 2)
 
     @torch.inference_mode()
     def adapt(self, features: Features) -> Features:

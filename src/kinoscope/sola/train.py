@@ -75,7 +75,7 @@ class SolaTask(Task):
     def loss(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """One step of section 3.2."""
         windows, valid = batch
-        adapted = self.networks["adapter"](windows)[:, self.options.positions]  # [B, N, C]
+        adapted = self.networks["adapter"](windows, self.options.positions)  # [B, N, C]
         z = F.normalize(adapted, dim=-1)
         loss = similarity_matching(z, self.networks["predictor"](z), self.target, valid)
         far = (z[:, 0] * z[:, -1]).sum(dim=-1).mean()  # raw cosine of the rows furthest apart
