@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..data.features import Features
 from ..data.segments import Segment
@@ -21,8 +22,9 @@ from ..files import atomic_path, write_json
 from .batches import pad, padded_length
 from .decode import decode, to_segments
 from .feature_spec import FeatureSpec
-from .network import ActionFormer
+from .network import ActionFormer, Levels
 from .options import ActionFormerOptions, DecodeOptions, options_from_dict
+from .pieces import can_be_cut, in_pieces
 
 KIND, VERSION = "localizer", 1
 _ROWS_PER_BATCH = 8192
@@ -84,24 +86,30 @@ class Localizer:
 
     @torch.inference_mode()
     def _localize(self, videos: list[Features]) -> list[list[Segment]]:
-        head = self.network.eval().options  # the training loop may have switched the mode
-        values, mask = pad([video.values for video in videos], padded_length(max(map(len, videos)), head))
-        device = next(self.network.parameters()).device
-        outputs = self.network(values.to(device), mask.to(device))
+        outputs, mask = self._outputs(videos)
+        found = decode(outputs, mask, self.network.options, self.decoding)
         return [
             to_segments(candidates, video.time, len(video), self.classes, self.decoding)
-            for candidates, video in zip(decode(outputs, mask, head, self.decoding), videos, strict=True)
+            for candidates, video in zip(found, videos, strict=True)
         ]
+
+    def _outputs(self, videos: Sequence[Features]) -> tuple[Levels, Tensor]:
+        """What the network says of a batch, and the mask [B, T]; a long video goes through it in pieces."""
+        head = self.network.eval().options  # the training loop may have switched the mode
+        if len(videos) == 1 and len(videos[0]) > _ROWS_PER_BATCH and can_be_cut(self.network):
+            return in_pieces(self.network, videos[0].values), torch.ones(1, len(videos[0]), dtype=torch.bool)
+        values, mask = pad([video.values for video in videos], padded_length(max(map(len, videos)), head))
+        device = next(self.network.parameters()).device
+        return self.network(values.to(device), mask.to(device)), mask
 
     @torch.inference_mode()
     def class_scores(self, features: Features) -> np.ndarray:
         """How probable each class is at each row: the largest score of any level there. Shape: [T, K]."""
         self.features.check(features)
-        head = self.network.eval().options
-        values, mask = pad([features.values], padded_length(len(features), head))
-        device = next(self.network.parameters()).device
-        scores = torch.zeros(values.shape[1], head.classes, device=device)  # [T, K]
-        for (logits, _), stride in zip(self.network(values.to(device), mask.to(device)), head.strides, strict=True):
+        outputs, mask = self._outputs([features])
+        head = self.network.options
+        scores = torch.zeros(mask.shape[1], head.classes, device=outputs[0][0].device)  # [T, K]
+        for (logits, _), stride in zip(outputs, head.strides, strict=True):
             spread = logits[0].sigmoid().repeat_interleave(stride, dim=0)  # [T_l, K] -> [T_l · stride, K]
             scores = torch.maximum(scores, spread[: len(scores)])
         return scores[: len(features)].cpu().numpy()

@@ -101,6 +101,15 @@ class ActionFormerOptions:
         """Attention window of each level, in tokens of that level."""
         return self.window if isinstance(self.window, tuple) else (self.window,) * self.levels
 
+    @property
+    def reach(self) -> int:
+        """Rows to either side that an output can depend on, when attention is local at every level."""
+        radius, windows = self.kernel // 2, self.windows
+        rows = self.embedding_convs * radius + self.stem_blocks * (radius + windows[0] // 2)
+        for level in range(1, self.levels):  # the convolutions and the pooling that halve time see the finer level
+            rows += max(radius, 1) * 2 ** (level - 1) + windows[level] // 2 * 2**level
+        return rows + self.head_layers * radius * self.strides[-1]
+
     @classmethod
     def thumos(cls, input_width: int = 2048, classes: int = 20) -> ActionFormerOptions:
         """The official THUMOS14 network, padding leaks included: fits the released weights."""
