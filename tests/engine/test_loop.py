@@ -14,8 +14,8 @@ import torch
 
 from kinoscope.engine import fit
 from kinoscope.engine.checkpoint import load_tree, same_tree
-from kinoscope.engine.loop import CHECKPOINT
-from kinoscope.errors import KinoscopeError, OptionError, OutputError
+from kinoscope.engine.resume import CHECKPOINT
+from kinoscope.errors import KinoscopeError, OptionError, OutputError, WeightError
 
 from .toy import OPTIONS, ToyTask
 
@@ -105,3 +105,24 @@ def test_metrics_are_json_lines_and_tensorboard_events(uninterrupted: Path) -> N
     assert [row["step"] for row in rows if row["kind"] == "training"] == list(range(1, 19))
     assert [row["epoch"] for row in rows if row["kind"] == "validation"] == [0, 1, 2]
     assert list((uninterrupted / "tensorboard").glob("events.*"))
+
+
+def test_resuming_with_another_network_is_told(uninterrupted: Path) -> None:
+    other = ToyTask(7)
+    other.networks["gate"] = torch.nn.Linear(5, 1)
+    with pytest.raises(WeightError, match=r"does not fit this run(.|\n)*resume with the same inputs"):
+        fit(other, uninterrupted, OPTIONS, resume=True)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"loop": 1, "task": {}}'])
+def test_a_damaged_description_of_a_run_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(OptionError, match=r"run\.json: is damaged"):
+        fit(ToyTask(7), tmp_path, OPTIONS, resume=True)
+
+
+def test_a_negative_seed_is_told() -> None:
+    with pytest.raises(OptionError, match="seed is -1"):
+        replace(OPTIONS, seed=-1)
+    with pytest.raises(OptionError, match="seed is -1"):
+        ToyTask(-1)

@@ -1,5 +1,7 @@
 """One readable training loop, checkpoints that resume to the same bits, seeds, logs."""
 
-from .loop import LoopOptions, Task, fit
+from .loop import fit
+from .options import LoopOptions
+from .task import Task
 
 __all__ = ["LoopOptions", "Task", "fit"]

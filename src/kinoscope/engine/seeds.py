@@ -11,6 +11,8 @@ from enum import IntEnum
 import numpy as np
 import torch
 
+from ..errors import OptionError
+
 
 class Stream(IntEnum):
     """What a derived generator is for; streams never share draws."""
@@ -42,4 +44,6 @@ def seed_weights(seed: int) -> None:
 
 
 def _torch_seed(*entropy: int) -> int:
+    if entropy[0] < 0:
+        raise OptionError(f"seed is {entropy[0]}, but must be at least 0")
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)

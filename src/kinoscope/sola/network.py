@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.features import Features
-from ..errors import FeatureError, WeightError
+from ..errors import FeatureError, OptionError, WeightError
 from ..files import atomic_path, sha256_of, write_json
 from .options import SolaOptions
 
@@ -32,6 +32,8 @@ class SoLa(nn.Module):
     def __init__(self, channels: int, options: SolaOptions = SolaOptions()) -> None:
         super().__init__()
         self.channels, self.options = channels, options
+        self.source: dict[str, str] = {}
+        """Encoder and weights of the features that it was trained on, once it was loaded."""
         hidden, kernel = options.hidden, options.kernel
         self.alpha = nn.Parameter(torch.zeros(1))
         self.conv_network = nn.Sequential(
@@ -68,8 +70,13 @@ class SoLa(nn.Module):
         """Adapted features of one video, in pieces that overlap by what a row depends on: memory stays small.
 
         Raises:
-            FeatureError: features of another width than the adapter's.
+            FeatureError: features of another width or encoder than the adapter's.
         """
+        for what, ours in self.source.items():
+            theirs = getattr(features, what)
+            if ours and theirs and ours != theirs:
+                cure = "adapt features of the encoder that it was trained on"
+                raise FeatureError(f"features come from {theirs!r}, the adapter's from {ours!r}", cure=cure)
         if features.width != self.channels:
             cure = "adapt features of the encoder that it was trained on"
             problem = f"features have {features.width} channels, the adapter was trained on {self.channels}"
@@ -122,7 +129,8 @@ class SoLa(nn.Module):
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             adapter = cls(int(config["channels"]), SolaOptions(**config["options"]))
             adapter.load_state_dict(load_file(folder / "model.safetensors"))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            adapter.source = {name: str(config["features"][name]) for name in ("encoder", "weight_hash")}
+        except (OptionError, OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise WeightError(f"cannot be read as an adapter: {error}", where=folder, cure="train it again") from error
         return adapter.eval().requires_grad_(False)
 

@@ -72,18 +72,27 @@ class SolaTraining:
     seed: int = 0
     """Everything random follows from it."""
 
+    def __post_init__(self) -> None:
+        if self.recipe not in ("auto", "official", "small"):
+            raise OptionError(f"recipe is {self.recipe!r}", cure="choose auto, official or small")
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise OptionError(f"{name} is {value}, but must be at least {least}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
+            raise OptionError(f"learning_rate is {self.learning_rate}, but must be a positive number")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise OptionError(f"weight_decay is {self.weight_decay}, but must be a number from 0 on")
+
     def resolve(self, videos: int) -> SolaTraining:
         """The recipe for this many videos, with every blank filled in."""
         recipe = self.recipe if self.recipe != "auto" else ("official" if videos >= 2000 else "small")
         epochs, batch_size, rate = (150, 256, 1e-4) if recipe == "official" else (20, 32, 1e-3)
-        filled = SolaTraining(
+        return SolaTraining(
             recipe,
             self.epochs or epochs,
             self.batch_size or batch_size,
-            rate if self.learning_rate is None else self.learning_rate,
+            self.learning_rate or rate,
             self.weight_decay,
             self.seed,
         )
-        if not (filled.learning_rate and 0 < filled.learning_rate < float("inf")):
-            raise OptionError(f"learning_rate is {filled.learning_rate}, but must be a positive number")
-        return filled

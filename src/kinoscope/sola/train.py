@@ -110,9 +110,11 @@ def train_adapter(
         validate_every=0,
         accelerator=device,
     )
+    source = next(iter(features.values()))
     settings = {"method": "sola", **asdict(options), **asdict(training), "videos": len(features)}
+    settings |= {"channels": source.width, "encoder": source.encoder, "weight_hash": source.weight_hash}
     fit(task, folder, loop, resume=resume, settings=settings, title="Training SoLa")
-    task.adapter.save(folder, next(iter(features.values())))
+    task.adapter.save(folder, source)
     return task.adapter.eval().requires_grad_(False).cpu()
 
 

@@ -1,0 +1,72 @@
+"""A run's folder: whose it is, where the run stands, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import OptionError, OutputError
+from ..files import write_json
+from .checkpoint import load_tree, save_tree
+from .task import Task
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def save_run(folder: Path, task: Task, *, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
+    """Write the checkpoint: ``step`` updates are done, ``epoch`` is the one to go on in."""
+    tree = {
+        "position": {"step": step, "epoch": epoch, "metrics": dict(metrics)},
+        "networks": {name: dict(network.state_dict()) for name, network in task.networks.items()},
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in task.optimizers.items()},
+    }
+    save_tree(folder / CHECKPOINT, tree)
+
+
+def restore(task: Task, path: Path) -> None:
+    tree = load_tree(path)
+    try:
+        for name, network in task.networks.items():
+            network.load_state_dict(tree["networks"][name])
+        for name, optimizer in task.optimizers.items():
+            optimizer.load_state_dict(tree["optimizers"][name])
+    except (KeyError, RuntimeError, ValueError) as error:  # the inputs are not those that the run began with
+        problem = f"does not fit this run: {str(error).splitlines()[-1].strip()}"
+        raise WeightError(problem, where=path, cure="resume with the same inputs, or start anew") from error
+
+
+def claim(folder: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any]:
+    """Take ``folder`` for this run; returns the position to continue from, empty for a fresh start."""
+    description, saved = folder / "run.json", folder / CHECKPOINT
+    if description.exists():
+        if not resume:
+            raise OutputError(
+                "already holds a run", where=folder, cure="continue it with --resume, or choose another folder"
+            )
+        _compare(description, identity)
+    else:
+        write_json(description, identity)
+    return dict(load_tree(saved)["position"]) if saved.exists() else {}
+
+
+def _compare(description: Path, identity: dict[str, Any]) -> None:
+    try:
+        before = {part: dict(json.loads(description.read_text(encoding="utf-8"))[part]) for part in identity}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        cure = "start the run anew in another folder"
+        raise OptionError("is damaged, so the run cannot be resumed", where=description, cure=cure) from error
+    now = json.loads(json.dumps(identity))
+    changed = [
+        f"{key} was {before[part].get(key)!r}, now {now[part].get(key)!r}"
+        for part in now
+        for key in sorted({*before[part], *now[part]})
+        if before[part].get(key) != now[part].get(key)
+    ]
+    if changed:
+        raise OptionError(
+            "resumed with other options: " + "; ".join(changed),
+            where=description,
+            cure="give the same options, or choose another folder",
+        )
