@@ -19,6 +19,7 @@ from ..errors import AnnotationError
 from . import reasons as why
 from .arrays import distinct_rows, score_arrays
 from .matching import Ints, SegmentTable
+from .names import match_folders
 from .protocols import Protocol, get_protocol
 from .reasons import plural
 from .result import DetectionResult, Reason
@@ -59,7 +60,8 @@ def evaluate_detection(
     """Score predicted segments, by video name, against ground truth.
 
     Args:
-        predictions: segments with scores; a video may be absent or have none.
+        predictions: segments with scores; a video may be absent or have none. Names are those of the ground truth;
+            where the protocol allows it, another folder before them does not matter.
         ground_truth: what :func:`~kinoscope.data.annotations.read_annotations` gives.
         protocol: a name, or a protocol of one's own.
         subset: part of the ground truth to score, case ignored, ``val`` = ``validation``, ``testing`` = ``test``;
@@ -72,6 +74,9 @@ def evaluate_detection(
     """
     rules = get_protocol(protocol)
     chosen, part, reasons = choose_subset(ground_truth, rules, subset)
+    if rules.match_folders:
+        predictions, renamed = match_folders(predictions, ground_truth.videos)
+        reasons += why.other_folders(renamed)
     truths, ignored = _true_segments(part, rules)
     classes = tuple(sorted({segment.label for segments in truths.values() for segment in segments}))
     elsewhere = {name for name in predictions if name in ground_truth.videos and name not in truths}

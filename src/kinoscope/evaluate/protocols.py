@@ -41,6 +41,8 @@ class Protocol:
     """Labels in the ground truth that are not classes."""
     other_subsets: Literal["wrong", "ignore"] = "wrong"
     """Predictions on videos of other subsets: wrong, as in the published evaluators, or not looked at."""
+    match_folders: bool = False
+    """Take a predicted ``new`` for ``videos/new`` of the ground truth where no other video can be meant."""
 
     def __post_init__(self) -> None:
         if not self.thresholds or not all(0 < threshold <= 1 for threshold in self.thresholds):
@@ -64,7 +66,13 @@ PROTOCOLS = {
         Protocol("hacs", _TO_95, ("validation",), remove_duplicates=True),
         # One's own data: the part kept for testing if the file has one, and no excuses for flawed ground truth.
         Protocol(
-            "own", _TO_70, ("test", "validation"), remove_duplicates=True, on_flaw="error", other_subsets="ignore"
+            "own",
+            _TO_70,
+            ("test", "validation"),
+            remove_duplicates=True,
+            on_flaw="error",
+            other_subsets="ignore",
+            match_folders=True,
         ),
     )
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -54,6 +54,17 @@ def other_subsets(predictions: int, names: Collection[str], fate: str) -> list[R
     where = f"{plural(predictions, 'prediction')} on {plural(len(names), 'video')} of other subsets"
     text = f"{where}: {verdict}: {_list(sorted(names), {})}"
     return [Reason("other_subset", predictions, text, tuple(sorted(names)))]
+
+
+def other_folders(renamed: Mapping[str, str]) -> list[Reason]:
+    """Predicted videos that were found in another folder of the ground truth; predicted name → true name."""
+    if not renamed:
+        return []
+    names = sorted(renamed)
+    pairs = ", ".join(f"{name!r} as {renamed[name]!r}" for name in names[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    text = f"taken for the only video of that name in the ground truth, in another folder: {pairs}{more}"
+    return [Reason("other_folder", len(names), text, tuple(names))]
 
 
 def unknown_labels(labels: Counter[str], classes: Sequence[str]) -> list[Reason]:
