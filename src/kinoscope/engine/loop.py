@@ -18,10 +18,13 @@ from torch.optim import Optimizer
 from ..errors import KinoscopeError
 from ..files import make_folder
 from ..progress import progress
+from .batches import epoch_batches
+from .interrupt import deferred_interrupt
 from .metrics import MetricLog
+from .options import LoopOptions
+from .resume import claim, restore, save_run
 from .seeds import seed_step
-
-CHECKPOINT = "checkpoint.safetensors"
+from .task import Task
 
 
 def fit(
@@ -60,7 +63,7 @@ def fit(
         name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in task.optimizers.items()
     }
     if position:
-        _restore(task, folder / CHECKPOINT)
+        restore(folder, task)
     step, first_epoch = position.get("step", 0), position.get("epoch", 0)
     per_epoch = math.ceil(len(task) / options.batch_size)
     total = per_epoch * options.epochs

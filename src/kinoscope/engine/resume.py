@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import OptionError, OutputError
+from ..errors import OptionError, OutputError, WeightError
 from ..files import write_json
 from .checkpoint import load_tree, save_tree
 from .task import Task
@@ -25,7 +25,9 @@ def save_run(folder: Path, task: Task, *, step: int, epoch: int, metrics: Mappin
     save_tree(folder / CHECKPOINT, tree)
 
 
-def restore(task: Task, path: Path) -> None:
+def restore(folder: Path, task: Task) -> None:
+    """Put the checkpoint's weights and optimiser states into ``task``; :class:`WeightError` if they do not fit."""
+    path = folder / CHECKPOINT
     tree = load_tree(path)
     try:
         for name, network in task.networks.items():
