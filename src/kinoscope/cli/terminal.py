@@ -19,13 +19,15 @@ def plain(text: object) -> str:
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]], *, note: str = "") -> None:
     """A table on standard output; cells that are numbers stand right."""
-    table = Table(title=plain(title), title_justify="left", caption=plain(note) or None, caption_justify="left")
+    table = Table(title=plain(title), title_justify="left")
     for column, name in enumerate(header):
         numeric = all(isinstance(row[column], (int, float)) or row[column] == "" for row in rows)
         table.add_column(plain(name), justify="right" if numeric and rows else "left", overflow="fold")
     for row in rows:
         table.add_row(*(plain(_cell(value)) for value in row))
     console().print(table)
+    if note:
+        console().print(plain(note), style="dim")
 
 
 def console() -> Console:
