@@ -1,5 +1,7 @@
 """Decoding at 112 px, ours beside plain PyAV, OpenCV and torchcodec: 16 frames spread over a clip, and a whole file.
 
+    python -m benchmarks.decode [--write] [VIDEOS ...]
+
 Every round runs all readers on all files in turn, so that a busy machine slows all of them; the table gives medians and
 the ratio of the best other reader's time to ours (above 1: ours is faster). Run with video files as arguments, else the
 real clips beside the repository are taken, else made ones.
@@ -23,6 +25,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from benchmarks.results import Section, publish, table
 from kinoscope.video import open_video
 
 SIZE = 112
@@ -134,16 +137,17 @@ def files() -> list[Path]:
     named = [Path(argument) for argument in sys.argv[1:] if not argument.startswith("-")]
     folder = Path(os.environ.get("KINOSCOPE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     real = [folder / name for name in REAL if (folder / name).is_file()]
-    return named or real or [_made(Path(tempfile.mkdtemp()))]
+    return named or real or [made(Path(tempfile.mkdtemp()))]
 
 
-def _made(folder: Path) -> Path:
+def made(folder: Path, frames: int = 300) -> Path:
+    """A short video that needs nothing but PyAV."""
     path, noise = folder / "made.mp4", np.random.default_rng(0)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30)
         stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
         scene = noise.integers(0, 256, (30, 140, 3), np.uint8).repeat(8, axis=0).repeat(8, axis=1)  # [240, 1120, 3]
-        for shift in range(300):
+        for shift in range(frames):
             picture = np.ascontiguousarray(scene[:, 2 * shift : 2 * shift + 320])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
@@ -160,10 +164,28 @@ def rows() -> list[dict[str, Any]]:
     return table
 
 
+NOTE = """\
+Milliseconds, medians of the rounds; the readers take turns. "Ratio" is the time of the best other reader over ours:
+above 1, ours is faster. Ours also reads the timestamps of the whole file and is exact to the frame; the others are
+given the frame numbers and need no more. "OpenCV seeking" may land on other frames. Scaling filters differ: OpenCV's
+takes 2 x 2 pixels, ours and PyAV's as many as the reduction covers. Readers that are not installed on the machine are
+not in the table."""
+
+
+def line(row: dict[str, Any]) -> dict[str, object]:
+    """A measured row as it is shown: the ratio in front of the times."""
+    shown: dict[str, object] = {key: row[key] for key in ("file", "task", "best other")} | {
+        "ratio": f"{row['ratio']:.2f}"
+    }
+    times = {f"{key} ms": f"{value:.1f}" for key, value in row.items() if isinstance(value, float) and key != "ratio"}
+    return shown | times
+
+
 def main() -> None:
-    for row in rows():
-        cells = [f"{key} {value:.1f}" for key, value in row.items() if isinstance(value, float) and key != "ratio"]
-        print(f"{row['file']:34} {row['task']:11} x{row['ratio']:.2f} of {row['best other']:15} ms: {', '.join(cells)}")
+    """Print the table; ``--write`` puts it into the document."""
+    title, command = f"Decoding at {SIZE} px", "python -m benchmarks.decode --write"
+    body = table([line(row) for row in rows()])
+    publish(Section("decode", title, command, body, NOTE), write="--write" in sys.argv[1:])
 
 
 if __name__ == "__main__":
