@@ -142,6 +142,8 @@ def load(folder: str | Path, *, device: str = "auto", runtime: Runtime = "auto")
         WeightError: not a model, or one whose encoder Kinoscope does not have.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise WeightError("is a file, but a model is a folder", where=folder, cure="give the folder of a training run")
     head = Localizer.load(folder)
     name = head.features.encoder
     adapter = SoLa.load(folder / ADAPTER) if name.endswith(_SOLA) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from ..data.feature_store import FeatureStore
 from ..data.features import Features
 from ..errors import FeatureError, OptionError, OutputError
 from ..sola import SolaOptions, SolaTraining
@@ -48,8 +49,8 @@ def run(
         clip_length: Of .npy files: sampled frames that a row saw.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
     """
-    from ..data.feature_store import FeatureStore
     from ..sola import SoLa, adapter_folder, convert_folder, train_adapter
+    from ..sola.train import require_free
     from .terminal import say
     from .times import feature_time
 
@@ -60,6 +61,8 @@ def run(
     home = adapter_folder(out)
     if adapter is not None:
         sola = SoLa.load(adapter_folder(adapter) if adapter_folder(adapter).is_dir() else adapter)
+        if not overwrite:
+            require_free(store, out)
         sola.save(home, next(iter(alike.values())))
     else:
         if (home / "config.json").exists() and not (resume or overwrite):
@@ -68,13 +71,16 @@ def run(
             )
         if overwrite and not resume and home.is_dir():
             shutil.rmtree(home)
-        sola = train_adapter(_training_part(alike, labels), home, options, training, resume=resume, device=device)
+        if not (resume or overwrite):
+            require_free(store, out)
+        part = _training_part(store, alike, labels)
+        sola = train_adapter(part, home, options, training, resume=resume, device=device)
     count = convert_folder(sola, store, out, overwrite=overwrite or resume)
     say(f"{count} videos adapted → {out} (gate tanh α = {float(sola.alpha.tanh()):+.3f}; 0 is the identity)")
     return 0
 
 
-def _training_part(features: dict[str, Features], labels: Path | None) -> dict[str, Features]:
+def _training_part(store: FeatureStore, features: dict[str, Features], labels: Path | None) -> dict[str, Features]:
     """Features of the videos that the labels mark for training; all without labels."""
     from ..data.annotations import read_annotations
     from ..localize.training_data import training_part
@@ -82,7 +88,8 @@ def _training_part(features: dict[str, Features], labels: Path | None) -> dict[s
     if labels is None:
         return features
     names = training_part(read_annotations(labels), None).videos
-    chosen = {name: each for name, each in features.items() if name in names}
+    paths = {store.path_of(name) for name in names if name in store}  # labels may name another folder
+    chosen = {name: each for name, each in features.items() if store.path_of(name) in paths}
     if not chosen:
         raise FeatureError("no features of the training videos", where=labels, cure="check the names and the split")
     return chosen

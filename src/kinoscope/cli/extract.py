@@ -40,9 +40,12 @@ def run(
         runtime: What computes on a CPU; auto takes OpenVINO if it is installed.
         bf16: Compute in bfloat16, where the device has units for it.
     """
-    from ..encoders import extract_folder, load_encoder
+    from ..encoders import encoder_spec, extract_folder, load_encoder
+    from ..encoders.folder import find_videos
     from .terminal import note, print_json, say
 
+    sampling.resolve(encoder_spec(encoder))
+    find_videos(videos)  # before anything is downloaded
     loaded = load_encoder(encoder, device=device, runtime=runtime, bf16=bf16)
     outcome = extract_folder(videos, out, loaded, sampling, overwrite=overwrite)
     if json:

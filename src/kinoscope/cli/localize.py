@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,20 +60,23 @@ def run(
         device: cpu, cuda, ...; auto takes a GPU if there is one.
         runtime: What computes on a CPU; auto takes OpenVINO if it is installed.
     """
-    from .outputs import as_json, check_writable, named_videos, write_results
+    from .outputs import as_json, check_writable, named_videos, subtitle_paths, write_results
     from .pages import settings
     from .terminal import note, print_json
 
+    if most < 0 or (min_score is not None and not math.isfinite(min_score)):
+        raise OptionError(f"most is {most} and min_score {min_score}, but must be numbers, most from 0 on")
     videos = named_videos(files)
-    check_writable(output, csv, html, srt if len(videos) == 1 and srt and not srt.is_dir() else None)
+    subtitles = subtitle_paths(srt, videos)
+    check_writable([output, csv, html, *subtitles.values()], videos.values())
     pipeline = _pipeline(model, encoder, sampling, scores, device, runtime)
     found, failed = _analyse(pipeline, videos)
     least = min_score if min_score is not None else (LEAST_SCORE if model is not None else 0.0)
     shown = {name: [s for s in each.segments if (s.score or 0) >= least] for name, each in found.items()}
     made = settings(pipeline)
     everything = {name: each.segments for name, each in found.items()}
-    write_results(everything, made, output=output, csv=csv, srt=None)
-    write_results(shown, made, output=None, csv=None, srt=srt)
+    write_results(everything, made, output=output, csv=csv)
+    write_results(shown, made, srt=subtitles)
     if html is not None:
         _write_html(html, videos, found, shown, made)
     if json:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from .. import __version__
+from ..printable import printable
 
 # command → (module, what it does); "train localize" is a command of two words
 COMMANDS = {
@@ -22,6 +26,7 @@ COMMANDS = {
     "demo": ("demo", "the whole story on a sample video and on made videos"),
 }
 
+_BREAK = "\n"
 _EXAMPLES = """\
 examples:
   kinoscope localize match.mp4 --html match.html
@@ -31,6 +36,9 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 fine, 1 something failed, 2 the input or the options are wrong."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal without our signs is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
@@ -50,10 +58,13 @@ def _run(name: str, argv: list[str]) -> int:
     from .parse import call
 
     module = import_module(f".{COMMANDS[name][0]}", __package__)
+    short = getattr(module, "SHORT", {})
     try:
-        return call(module.run, f"kinoscope {name}", argv, examples=module.EXAMPLES, short=getattr(module, "SHORT", {}))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return call(module.run, f"kinoscope {name}", argv, examples=module.EXAMPLES, short=short)
     except KinoscopeError as error:
-        print(f"kinoscope {name}: {_printable(str(error))}", file=sys.stderr)
+        print(f"kinoscope {name}: {printable(error, keep=_BREAK)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nkinoscope {name}: interrupted", file=sys.stderr)
@@ -74,16 +85,17 @@ def _help() -> str:
 def _unknown(words: list[str]) -> int:
     from difflib import get_close_matches
 
-    wanted = " ".join(words[:2]) if words[0] == "train" else words[0]
-    near = get_close_matches(wanted, COMMANDS, 1)
+    family = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]  # train → train localize
+    wanted = " ".join(words[:2]) if family and words[1:] and not words[1].startswith("-") else words[0]
+    near = family or get_close_matches(wanted, COMMANDS, 1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     print(f"kinoscope: unknown command {wanted!r}\n  Cure: {hint}see kinoscope --help", file=sys.stderr)
     return 2
 
 
-def _printable(text: str) -> str:
-    """Without control characters, which a hostile file name could use to paint over the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+def _show_warning(message: Warning | str, *_where: Any, **_more: Any) -> None:
+    """A warning as a sentence for people; where in our code it arose tells them nothing."""
+    print(f"warning: {printable(message, keep=_BREAK)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

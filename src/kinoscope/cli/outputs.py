@@ -2,62 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.segments import Segment, video_name
+from ..data.segments import Segment
 from ..errors import OptionError, VideoError
-from ..files import output_errors
+from ..files import require_writable
 
 Found = Mapping[str, Sequence[Segment]]
 
 
 def named_videos(files: Sequence[Path]) -> dict[str, Path]:
-    """Every video in ``files`` (folders are searched), by a name that no two of them share.
+    """Every video in ``files`` once (folders are searched), by a name that no two of them share.
+
+    A name is the path below the folder that was given, without suffix; where two are alike, as many of the folders
+    before it are added as it takes to tell them apart.
 
     Raises:
-        VideoError: a file or folder does not exist, or a folder holds no videos.
+        VideoError: a file or folder does not exist, a folder holds no videos, or two differ in their suffix alone.
     """
-    from ..encoders.folder import find_videos
+    from ..encoders.folder import as_text, find_videos
 
-    named: dict[str, Path] = {}
+    found: dict[Path, str] = {}  # the real path tells when a video was named twice
+    shown: dict[Path, Path] = {}
     for source in files:
         if not source.exists():
             raise VideoError("no such file or folder", where=source, cure="check the path")
         for name, path in find_videos(source).items():
-            # Two videos of one name from different folders: their paths tell them apart.
-            named[name if name not in named else video_name(path)] = path
-    return named
+            found.setdefault(path.resolve(), name)
+            shown.setdefault(path.resolve(), path)
+    while clashing := [path for path, count in _counts(found).items() if count > 1]:
+        for path in clashing:
+            folders = path.relative_to(path.anchor).parts[: -found[path].count("/") - 1]
+            if not folders:
+                raise VideoError("another video has the same name", where=shown[path], cure="rename one of the two")
+            found[path] = f"{as_text(folders[-1])}/{found[path]}"
+    return {name: shown[path] for path, name in found.items()}
 
 
-def check_writable(*paths: Path | None) -> None:
-    """Fail before long work where a result could not be written after it."""
-    for path in paths:
-        if path is None:
-            continue
-        if path.is_dir():
-            raise OptionError("is a folder, but a file is to be written", where=path, cure="name a file in it")
-        with output_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            probe = path.parent / f".{path.name}.probe"
-            probe.touch()
-            probe.unlink()
+def _counts(names: Mapping[Path, str]) -> dict[Path, int]:
+    """How often the name of each video occurs."""
+    counted = Counter(names.values())
+    return {path: counted[name] for path, name in names.items()}
+
+
+def check_writable(paths: Sequence[Path | None], videos: Collection[Path] = ()) -> None:
+    """Fail before long work where a result could not be written after it; nothing is created.
+
+    Raises:
+        OptionError: a result would take the place of a video, or of another result.
+        OutputError: a file cannot be written.
+    """
+    sources = {path.resolve() for path in videos}
+    taken: set[Path] = set()
+    for path in filter(None, paths):
+        if path.resolve() in sources:
+            raise OptionError("is one of the videos, and would be replaced", where=path, cure="name another output")
+        if path.resolve() in taken:
+            raise OptionError("two results would go to one file", where=path, cure="give each its own name")
+        taken.add(path.resolve())
+        require_writable(path)
+
+
+def subtitle_paths(srt: Path | None, names: Collection[str]) -> dict[str, Path]:
+    """Where the subtitles of each video go: one file for one video, a folder for several."""
+    if srt is None:
+        return {}
+    if len(names) == 1 and not srt.is_dir():
+        return dict.fromkeys(names, srt)
+    return {name: srt / f"{name}.srt" for name in names}
 
 
 def write_results(
-    found: Found, made: Mapping[str, str], *, output: Path | None, csv: Path | None, srt: Path | None
+    found: Found,
+    made: Mapping[str, str],
+    *,
+    output: Path | None = None,
+    csv: Path | None = None,
+    srt: Mapping[str, Path] | None = None,
 ) -> None:
-    """Write segments by video name as JSON, CSV and subtitles (one file, or a folder for several videos)."""
+    """Write segments by video name as JSON, CSV and subtitles (see :func:`subtitle_paths`)."""
     from ..data.annotations_write import write_predictions_csv, write_predictions_json, write_srt
 
     if output is not None:
         write_predictions_json(output, found, **made)
     if csv is not None:
         write_predictions_csv(csv, found)
-    if srt is not None:
-        for name, segments in found.items():
-            write_srt(srt if len(found) == 1 and not srt.is_dir() else srt / f"{name}.srt", segments)
+    for name, path in (srt or {}).items():
+        if name in found:
+            write_srt(path, found[name])
 
 
 def as_json(found: Found) -> dict[str, Any]:

@@ -17,6 +17,10 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
+from ..printable import printable
+
+_BREAK = "\n"
+
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
@@ -60,7 +64,7 @@ class _Parser(ArgumentParser):  # type: ignore[misc]  # untyped
         for unknown in re.findall(r"--[\w-]+", message):
             if unknown not in options and (near := difflib.get_close_matches(unknown, options, 1)):
                 message += f" (did you mean {near[0]}?)"
-        self.exit(2, f"{self.prog}: {message}\n  Cure: see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {printable(message, keep=_BREAK)}\n  Cure: see {self.prog} --help\n")
         raise SystemExit(2)  # for the type checker: exit does not come back
 
 

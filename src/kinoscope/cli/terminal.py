@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..printable import printable
+
 
 def plain(text: object) -> str:
     """``text`` without markup and control characters."""
-    return escape("".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text)))
+    return escape(printable(text))
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]], *, note: str = "") -> None:

@@ -88,14 +88,14 @@ def find_videos(source: str | Path) -> dict[str, Path]:
     """
     source = Path(source)
     if source.is_file():
-        return {video_name(_as_text(source.name)): source}
+        return {video_name(as_text(source.name)): source}
     if not source.is_dir():
         raise VideoError("no such file or folder", where=source)
     found: dict[str, Path] = {}
     for path in sorted(source.rglob("*")):
         if path.suffix.lower() not in VIDEO_SUFFIXES or not path.is_file() or path.name.startswith("."):
             continue
-        name = video_name(_as_text(path.relative_to(source).as_posix()))
+        name = video_name(as_text(path.relative_to(source).as_posix()))
         if name in found:
             raise VideoError(f"has the same name as {found[name].name}", where=path, cure="rename one of the two")
         found[name] = path
@@ -104,7 +104,7 @@ def find_videos(source: str | Path) -> dict[str, Path]:
     return found
 
 
-def _as_text(name: str) -> str:
+def as_text(name: str) -> str:
     """A file name as UTF-8 can hold it; result files could not take the bytes of a foreign encoding."""
     return os.fsencode(name).decode("utf-8", "replace")
 

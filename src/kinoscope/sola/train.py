@@ -19,6 +19,7 @@ from ..data.features import Features, write_features
 from ..engine import LoopOptions, Task, fit
 from ..engine.seeds import seed_weights
 from ..errors import OutputError
+from ..files import require_writable
 from ..progress import progress
 from .loss import entropy_floor, similarity_matching, target_similarity
 from .network import Predictor, SoLa
@@ -120,14 +121,22 @@ def train_adapter(
 
 def convert_folder(adapter: SoLa, store: FeatureStore, out: str | Path, *, overwrite: bool = False) -> int:
     """Write the adapted features of every video in ``store`` to ``out``; returns how many."""
+    if not overwrite:
+        require_free(store, out)
     with progress("Adapting", len(store)) as report:
         for name in store:
-            path = feature_path(out, name)
-            if path.exists() and not overwrite:
-                raise OutputError("already holds features", where=path, cure="choose another --out, or add --overwrite")
-            write_features(path, adapter.adapt(store[name]))
+            write_features(feature_path(out, name), adapter.adapt(store[name]))
             report(1, name)
     return len(store)
+
+
+def require_free(store: FeatureStore, out: str | Path) -> None:
+    """Raise :class:`OutputError` unless the adapted features of every video in ``store`` can be written to ``out``."""
+    for name in store:
+        path = feature_path(out, name)
+        if path.exists():
+            raise OutputError("already holds features", where=path, cure="choose another --out, or add --overwrite")
+        require_writable(path)
 
 
 def adapter_folder(out: str | Path) -> Path:
