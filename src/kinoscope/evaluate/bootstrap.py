@@ -61,6 +61,8 @@ def bootstrap_replicates(result: DetectionResult, replicates: int = 2000, seed: 
     if replicates < 1:
         raise OptionError(f"replicates is {replicates}, but must be at least 1", cure="2000 is usual")
     videos = len(result.videos)
+    if seed < 0:
+        raise OptionError(f"seed is {seed}, but must be at least 0")
     weights = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=replicates)  # [B, V]
     return weighted_map(result, weights, seed=seed)
 

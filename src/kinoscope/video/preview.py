@@ -34,10 +34,10 @@ def browser_preview(video: Video, height: int = 360, max_seconds: float = 600) -
     if video.duration > max_seconds:
         return None
     rows, columns = video.size
-    height = min(height, rows) // 2 * 2
+    height = max(2, min(height, rows) // 2 * 2)
     size = (height, max(2, round(columns * height / rows / 2) * 2))
     target = io.BytesIO()
-    with av.open(target, "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(target, "w", format="mp4") as container:  # not "faststart": it would need a file to read again
         stream = container.add_stream("libx264", rate=Fraction(video.fps).limit_denominator(1001))
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
         stream.options = {"crf": "28", "preset": "veryfast"}
