@@ -147,11 +147,12 @@ def rows(view: str, one: Clips, two: Clips) -> list[dict[str, object]]:
 
 NOTE = f"""\
 Frozen I3D (Kinetics-400), {FRAMES} frames spread over each clip, {SIZE} px, and a linear layer. Chance is 16.7 %.
-"Central square" is how the package shows pictures to every encoder, and the row to compare with the reference, which
-other code made on the same clips; "whole, squeezed" is a check of that habit. Nothing was chosen by these scores: the
-penalty is chosen inside the training part. The intervals are wide, because a set has 60 clips in 10 sequences: most
-differences in this table are inside them. The other set is another place with another background, so
-`set 1 → set 2` is the honest figure for a new place. Clips are trimmed: nothing here says *when* something happens."""
+"Central square" is how the package shows pictures to every encoder; "whole, squeezed" keeps the sides of the picture at
+the price of its shape, and is worse. Other code made the reference on the same clips; how it cut its pictures is not
+known. The penalty is chosen inside the training part. The intervals are wide, because a set has 60 clips in 10
+sequences: the reference lies inside every interval of the central square. The other set is another place with another
+background, so `set 1 → set 2` is the honest figure for a new place. Clips are trimmed: nothing here says *when*
+something happens."""
 
 
 def main() -> None:
