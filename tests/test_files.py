@@ -82,7 +82,8 @@ def test_any_exception_leaves_the_old_file_and_no_temporary_one(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("code", "cure"), [(errno.ENOSPC, "free some space"), (errno.EROFS, "can be written"), (errno.EIO, "")]
+    ("code", "cure"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "can be written"), (errno.EIO, "choose another")],
 )
 def test_a_refusal_while_syncing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, cure: str) -> None:
     def refuse(_handle: int) -> None:

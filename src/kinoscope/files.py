@@ -40,7 +40,8 @@ def output_errors(path: str | Path) -> Iterator[None]:
         if refusal is None:
             raise
         reason = (refusal.strerror or str(refusal)).lower()
-        raise OutputError(f"cannot be written: {reason}", where=path, cure=_CURES.get(refusal.errno or 0)) from error
+        cure = _CURES.get(refusal.errno or 0, "choose another output path")
+        raise OutputError(f"cannot be written: {reason}", where=path, cure=cure) from error
 
 
 def _refusal_inside(error: Exception) -> OSError | None:

@@ -157,7 +157,9 @@ def load(folder: str | Path, *, device: str = "auto", runtime: Runtime = "auto")
         spec = encoder_spec(name.removesuffix(_SOLA))
     except OptionError as error:
         raise WeightError(
-            f"was trained on features of {name!r}, which Kinoscope does not have", where=folder
+            f"was trained on features of {name!r}, which Kinoscope does not have",
+            where=folder,
+            cure="localise from features of the same tool, with kinoscope.localize.Localizer",
         ) from error
     sampling = Sampling(head.features.fps, int(head.features.clip_length), int(head.features.stride), spec.size)
     return Pipeline(spec.name, sampling, head=head.to("cpu"), adapter=adapter, device=device, runtime=runtime)

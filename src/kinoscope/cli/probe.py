@@ -31,7 +31,7 @@ def run(files: list[Path], full: bool = False, json: bool = False) -> int:
             reports.append(probe_video(path, full=full))
             report(1, path.name)
     if json:
-        print_json([{**asdict(each), "path": str(each.path)} for each in reports])
+        print_json([{**asdict(each), "path": str(each.path), "readable": each.readable} for each in reports])
     else:
         header = ("file", "codec", "size", "frames/s", "seconds", "frames", "turned", "audio", "remarks")
         print_table("", header, [_row(each) for each in reports])

@@ -77,7 +77,8 @@ class Features:
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2:
-            raise FeatureError(f"features have shape {self.values.shape}, but must be [T, C]")
+            problem = f"features have shape {self.values.shape}, but must be [T, C]"
+            raise FeatureError(problem, cure="save one row per moment, one column per channel")
 
     def __len__(self) -> int:
         return int(self.values.shape[0])

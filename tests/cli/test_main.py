@@ -1,0 +1,90 @@
+"""The front door: instant help, an example in every command, and a hint for every slip of the keyboard."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from kinoscope.cli.main import COMMANDS
+
+from .conftest import Run
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; from kinoscope.cli.main import main; main(['--help']); "
+        "print([name for name in ('torch', 'av', 'jsonargparse', 'numpy', 'rich') if name in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip().endswith("[]")
+    assert all(name in answer.stdout for name in COMMANDS)
+
+
+def test_the_installed_command() -> None:
+    answer = subprocess.run([sys.executable, "-m", "kinoscope.cli.main", "--version"], capture_output=True, text=True)
+    assert answer.returncode == 0 and re.fullmatch(r"kinoscope \d+\.\d+\.\d+\n", answer.stdout)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(run: Run, name: str) -> None:
+    answer = run(*name.split(), "--help")
+    assert answer.code == 0 and not answer.err
+    assert "examples:" in answer.out and f"  kinoscope {name}" in answer.out
+    options = re.findall(r"^ +(--[\w-]+)", answer.out, re.MULTILINE)
+    assert "--config" in options and not [option for option in options if "_" in option]
+
+
+def test_no_command_is_help(run: Run) -> None:
+    assert run().out == run("--help").out == run("help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["localise"], "did you mean 'localize'?"),
+        (["evalute", "a.json"], "did you mean 'evaluate'?"),
+        (["train"], "did you mean 'train localize'?"),
+        (["train", "--help"], "did you mean 'train localize'?"),
+        (["train", "localise"], "did you mean 'train localize'?"),
+        (["xyzzy"], "see kinoscope --help"),
+        (["\x1b[31mred"], r"'\x1b[31mred'"),
+    ],
+)
+def test_unknown_commands(run: Run, words: list[str], hint: str) -> None:
+    answer = run(*words)
+    assert answer.code == 2 and not answer.out and hint in answer.err and "\x1b" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["localize", "a.mp4", "--jsn"], "--jsn (did you mean --json?)"),
+        (["localize", "a.mp4", "--minscore", "0.5"], "did you mean --min-score?"),
+        (["extract", "videos", "--ouput", "x"], "did you mean --out"),
+        (["extract", "videos"], "out"),
+        (["localize"], "files"),
+        (["localize", "a.mp4", "--most", "many"], "most"),
+        (["localize", "a.mp4", "--runtime", "abacus"], "runtime"),
+        (["recognize", "a.mp4", "--\x1b[31mred"], r"\x1b[31mred"),
+    ],
+)
+def test_unknown_and_impossible_options(run: Run, words: list[str], hint: str) -> None:
+    answer = run(*words)
+    assert answer.code == 2 and "Traceback" not in answer.err and "\x1b" not in answer.err
+    assert hint in answer.err.lower() and f"Cure: see kinoscope {words[0]} --help" in answer.err
+
+
+def test_a_terminal_that_knows_ascii_only() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "kinoscope.cli.main",
+        "localize",
+        "keine-Datei-\N{LATIN SMALL LETTER U WITH DIAERESIS}",
+    ]
+    answer = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert answer.returncode == 2 and b"Traceback" not in answer.stderr and rb"Datei-\xfc" in answer.stderr
