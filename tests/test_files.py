@@ -18,16 +18,17 @@ from .folders import names_in
 LIMITED = """
 import resource, sys
 from pathlib import Path
-import numpy as np, torch
 from kinoscope.errors import OutputError
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # the system refuses to let a file grow further
 out = Path(sys.argv[1])
 
 def features():
+    import numpy as np
     from kinoscope.data.features import Features, FeatureTime, write_features
     write_features(out, Features(np.zeros((1000, 100), np.float32), FeatureTime(8, 1, 1)))
 
 def checkpoint():
+    import torch
     from kinoscope.engine.checkpoint import save_tree
     save_tree(out, {"w": torch.zeros(100_000)})
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 
 class KinoscopeError(Exception):
@@ -17,6 +19,9 @@ class KinoscopeError(Exception):
     def __init__(self, problem: str, *, where: str | Path | None = None, cure: str | None = None) -> None:
         self.problem, self.where, self.cure = problem, where, cure
         super().__init__(problem, where, cure)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), where=self.where, cure=self.cure), (self.problem,)  # for worker processes
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.problem}" if self.where is not None else self.problem
