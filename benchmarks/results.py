@@ -22,6 +22,8 @@ Written by the scripts in `benchmarks/`; edit those, not this file. Each section
 Times depend on the machine; the ratios in a row were measured in one run, in turns, and depend on it far less.
 """
 _PACKAGES = ("kinoscope", "torch", "openvino", "av", "numpy", "opencv-python-headless", "torchcodec")
+_BUSY = f"load {os.getloadavg()[0]:.1f} before the start" if hasattr(os, "getloadavg") else "load not known"
+"""Others' work on the machine, read when the benchmark starts."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,10 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def machine() -> str:
-    """Processor, cores and versions in one line."""
+    """Processor, cores, versions, and how busy it was before the measurement, in one line."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     versions = [f"{name} {found}" for name in _PACKAGES if (found := _version(name))]
-    return f"{_processor()}, {cores} cores; Python {platform.python_version()}, {', '.join(versions)}"
+    return f"{_processor()}, {cores} cores, {_BUSY}; Python {platform.python_version()}, {', '.join(versions)}"
 
 
 def data_folder() -> Path:
