@@ -296,3 +296,17 @@ def test_names_and_labels_do_not_paint_over_the_terminal(run: Run, here: Path) -
         answer = run(*each)
         shown = answer.out + answer.err
         assert "Traceback" not in shown and not {"\x1b", "\x07", "‮"} & set(shown), each
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="such names cannot be had")
+@pytest.mark.parametrize(
+    "name", ["[G] a.mp4", "{x}.mp4", "a: b.mp4", "null", "#1.mp4", "- x.mp4", "1e5", "~", "'q.mp4"]
+)
+def test_names_that_mean_something_elsewhere_are_names_here(run: Run, here: Path, name: str) -> None:
+    (here / "videos" / "0.mp4").rename(here / name)
+    answer = run("localize", name, "--encoder", "tiny-clips", "-o", f"{name}.json", "--csv", "null", "--srt", "~.srt")
+    if name == "null":
+        refused(answer, "null: is one of the videos")
+        return
+    assert answer.code == 0, answer.err
+    assert {f"{name}.json", "null", "~.srt"} <= {path.name for path in here.iterdir()}

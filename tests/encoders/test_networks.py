@@ -73,7 +73,8 @@ def test_unknown_names(name: str) -> None:
     "choice",
     [
         Sampling(fps=0), Sampling(fps=float("nan")), Sampling(fps=float("inf")), Sampling(stride=-1), Sampling(size=0),
-        Sampling(clip_length=7), Sampling(size=31),
+        Sampling(clip_length=7), Sampling(size=31), Sampling(fps=1e12), Sampling(clip_length=10**6),
+        Sampling(size=10**5),
     ],
 )  # fmt: skip
 def test_impossible_sampling(choice: Sampling) -> None:

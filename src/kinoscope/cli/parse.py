@@ -13,6 +13,7 @@ import re
 import typing
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
@@ -41,7 +42,11 @@ def call(
             several = {"nargs": "+"} if typing.get_origin(hint) is list else {}
             kind = typing.get_args(hint)[0] if several else hint
             parser.add_argument(name, metavar=name.upper(), type=kind, help=_describe(function, name), **several)
-    parser.add_function_arguments(function, skip={*groups, *positional}, fail_untyped=False)
+    # Read as YAML, an optional path named "null" or "#1.json" would silently be no path at all.
+    paths = {name for name in parameters if hints[name] == Path | None}
+    for name in filter(paths.__contains__, parameters):
+        parser.add_argument(f"--{name}", type=Path, default=None, help=_describe(function, name))
+    parser.add_function_arguments(function, skip={*groups, *positional, *paths}, fail_untyped=False)
     for hint in groups.values():
         parser.add_class_arguments(hint, fail_untyped=False)
     flags = _polish(parser, short)

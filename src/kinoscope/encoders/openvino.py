@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import OptionError
+from ..files import make_folder, output_errors
 from .package_files import cache_folder
 
 
@@ -56,8 +57,8 @@ class OpenVinoNetwork(nn.Module):
         version = self._openvino.__version__.split("-")[0]
         folder = cache_folder() / "openvino" / f"{self.name}-{shape}-{version}-{torch.__version__}"
         if not (folder / "model.xml").is_file():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            make_folder(folder.parent)
+            with output_errors(folder), tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
                 self._openvino.save_model(self._export(x), Path(temporary) / "model.xml", compress_to_fp16=False)
                 with contextlib.suppress(OSError):  # another process was faster: its model is as good
                     Path(temporary).rename(folder)

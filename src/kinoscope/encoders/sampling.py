@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Runtime = Literal["auto", "torch", "openvino"]
 
 _LEAST_SIZE, _LEAST_CLIP = 32, 8  # below these a network has no pixel, or no frame, left at its end
+_MOST = {"fps": 1000, "clip_length": 1024, "stride": 1_000_000, "size": 2048}  # beyond these memory runs out
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Sampling:
         for name, value in chosen.items():
             if not 0 < value < float("inf"):
                 raise OptionError(f"{name} is {value}, but must be a positive number")
+            if value > _MOST[name]:
+                raise OptionError(f"{name} is {value}, but must be at most {_MOST[name]}")
         spec = replace(spec, **chosen)
         if not spec.per_frame and spec.clip_length < _LEAST_CLIP:
             problem = f"clip_length is {spec.clip_length}, but {spec.name} needs at least {_LEAST_CLIP} frames"

@@ -65,7 +65,7 @@ def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
         raise VideoError("is empty (0 bytes)", where=path, cure="copy or download it again")
     try:
         # Names and comments in odd encodings are no reason to refuse the pictures.
-        container = av.open(str(path), metadata_errors="replace")
+        container = av.open(str(path.absolute()), metadata_errors="replace")  # "a: b.mp4" would be a protocol
     except (FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"cannot be opened as a video ({reason(error)})", where=path, cure=NOT_A_VIDEO) from error
     try:
