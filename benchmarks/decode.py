@@ -166,10 +166,10 @@ def rows() -> list[dict[str, Any]]:
 
 NOTE = """\
 Milliseconds, medians of the rounds; the readers take turns. "Ratio" is the time of the best other reader over ours,
-the median over rounds, not the ratio of the medians: above 1, ours is faster; within 0.05 of 1 it means a draw. Ours also reads the timestamps of the whole file and is exact to the frame; the others are
-given the frame numbers and need no more. "OpenCV seeking" may land on other frames. Scaling filters differ: OpenCV's
-takes 2 x 2 pixels, ours and PyAV's as many as the reduction covers. Readers that are not installed on the machine are
-not in the table."""
+the median over rounds, not the ratio of the medians: above 1, ours is faster; within 0.05 of 1 it is a draw. Ours also
+reads the timestamps of the whole file and is exact to the frame; the others are given the frame numbers and need no
+more. "OpenCV seeking" may land on other frames. Scaling filters differ: OpenCV's takes 2 x 2 pixels, ours and PyAV's as
+many as the reduction covers. Readers that are not installed on the machine are not in the table."""
 
 
 def line(row: dict[str, Any]) -> dict[str, object]:
