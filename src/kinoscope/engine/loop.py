@@ -135,7 +135,7 @@ def _check_finite(loss: Tensor, task: Task, indices: list[int], epoch: int) -> N
     if not torch.isfinite(loss):
         names = ", ".join(task.describe(index) for index in indices[:8])
         raise KinoscopeError(
-            f"the loss became {float(loss)} in epoch {epoch + 1}, in a batch of: {names}",
+            f"the loss became {float(loss.detach())} in epoch {epoch + 1}, in a batch of: {names}",
             cure="check these inputs, or lower the learning rate",
         )
 
