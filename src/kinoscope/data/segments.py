@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv".split()
-)
+_SUFFIXES = "3gp asf avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogv ts vob webm wmv"
+VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class VideoAnnotation:
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """A blemish that a tolerant reader met: its ``kind``, what was done (dropped, kept, clipped), where, and what it is."""
+    """A blemish that a tolerant reader met: its kind, what was done about it (dropped, kept, clipped), and where."""
 
     kind: str
     done: str
