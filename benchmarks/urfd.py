@@ -1,6 +1,6 @@
 """UR Fall Detection from pixels to mAP: raw features, SoLa, and a plain moving average, with the same head.
 
-    python -m benchmarks.urfd [--write] [--encoder NAME] [--seeds 0 1 2] [--cache FOLDER]
+    OMP_NUM_THREADS=1 python -m benchmarks.urfd [--write] [--encoder NAME] [--seeds 0 1 2] [--cache FOLDER]
 
 The path is that of the command line: ``extract``, ``adapt`` (trained on the training videos only), ``train localize``
 with its default options, ``localize``, ``evaluate``. The saved model is read back before it is used. One seed governs
@@ -165,8 +165,9 @@ def section(encoder: str, rows: list[dict[str, object]]) -> Section:
     spec = SAMPLINGS[encoder].resolve(encoder_spec(encoder))
     shown = f"{spec.fps:g} frames per second, clips of {spec.clip_length}, stride {spec.stride}, {spec.size} px"
     body = f"Input: {shown}; features of {spec.width} channels.\n\n{table(rows)}"
+    command = f"OMP_NUM_THREADS=1 python -m benchmarks.urfd --encoder {encoder} --write"  # threads change last digits
     title = f"UR Fall Detection: pixels to segments with {encoder}"
-    return Section(f"urfd {encoder}", title, f"python -m benchmarks.urfd --encoder {encoder} --write", body, NOTE)
+    return Section(f"urfd {encoder}", title, command, body, NOTE)
 
 
 def main() -> None:
