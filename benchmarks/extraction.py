@@ -84,7 +84,9 @@ Shares of the wall-clock time at default settings, medians of the rounds. Decodi
 shares add up to more than 100 %; both use the same cores. The encoder is the bottleneck as long as "waiting" is near 0.
 The video is 340 x 256 pixels, H.264; larger ones cost more to decode. "Encodes, × torch" is how much faster the runtime
 encodes than PyTorch in the same round; the last columns say how far its features are from PyTorch's, and how large
-features are. `--runtime auto` takes OpenVINO where it is installed."""
+features are. Other work on the machine slows PyTorch more than OpenVINO, so that the ratio grows with the load: about
+4 and 1.8 were seen when little else ran, 6.9 and 2.4 with twice as many programs as cores. `--runtime auto` takes
+OpenVINO where it is installed."""
 
 
 def main() -> None:
