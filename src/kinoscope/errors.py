@@ -28,6 +28,10 @@ class KinoscopeError(Exception):
         return f"{text}\n  Cure: {self.cure}" if self.cure else text
 
 
+class Interrupted(KinoscopeError):  # noqa: N818 - it is no error
+    """Ctrl-C, after everything worth keeping was saved; exit code 130."""
+
+
 class VideoError(KinoscopeError):
     """A video that cannot be read: missing, empty, not a video, no frame that decodes."""
 

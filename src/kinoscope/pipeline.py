@@ -24,11 +24,11 @@ from .errors import DamagedVideoWarning, OptionError, WeightError
 from .localize.from_scores import ScoreOptions, segments_from_scores
 from .localize.localizer import Localizer
 from .sola import SoLa
+from .sola.network import ADAPTED
 
 ADAPTER = "adapter"
 """Folder inside a trained model that holds the adapter of its features."""
 
-_SOLA = "+sola"
 _CURVES = 12
 
 
@@ -146,15 +146,15 @@ def load(folder: str | Path, *, device: str = "auto", runtime: Runtime = "auto")
         raise WeightError("is a file, but a model is a folder", where=folder, cure="give the folder of a training run")
     head = Localizer.load(folder)
     name = head.features.encoder
-    adapter = SoLa.load(folder / ADAPTER) if name.endswith(_SOLA) else None
-    if not name.removesuffix(_SOLA):
+    adapter = SoLa.load(folder / ADAPTER) if name.endswith(ADAPTED) else None
+    if not name.removesuffix(ADAPTED):
         raise WeightError(
             "was trained on features whose encoder is not known",
             where=folder,
             cure="localise from features of the same tool, with kinoscope.localize.Localizer",
         )
     try:
-        spec = encoder_spec(name.removesuffix(_SOLA))
+        spec = encoder_spec(name.removesuffix(ADAPTED))
     except OptionError as error:
         raise WeightError(
             f"was trained on features of {name!r}, which Kinoscope does not have",

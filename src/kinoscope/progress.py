@@ -69,7 +69,7 @@ def _lines(description: str, total: float | None, start: float) -> Progress:
     def report(advance: float = 1, note: str = "") -> None:
         nonlocal done, last
         done += advance
-        finished = total is not None and done >= total
+        finished = total is not None and done >= total * (1 - 1e-6)
         if finished or time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             share = f"{100 * done / total:3.0f} %" if total else f"{done:g}"

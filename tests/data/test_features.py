@@ -65,11 +65,17 @@ def test_an_offset_that_makes_no_sense() -> None:
         FeatureTime(8, 1, 1, float("nan"))
 
 
+def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FeatureError, match="holds no rows"):
+        write_features(tmp_path / "none.safetensors", Features(np.zeros((0, 4), np.float32), FeatureTime(8, 1, 1)))
+    assert not list(tmp_path.iterdir())
+
+
 # --- the file ------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=25, deadline=None)
-@given(POSITIVE, POSITIVE, POSITIVE, st.floats(-10, 10), st.none() | POSITIVE, st.integers(0, 9), st.text(max_size=9))
+@given(POSITIVE, POSITIVE, POSITIVE, st.floats(-10, 10), st.none() | POSITIVE, st.integers(1, 9), st.text(max_size=9))
 def test_round_trip(
     tmp_path_factory: pytest.TempPathFactory,
     fps: float,

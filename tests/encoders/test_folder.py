@@ -135,3 +135,13 @@ def test_names_in_a_foreign_encoding(tmp_path: Path) -> None:
     source = tiny.film(tmp_path / "videos" / "x.avi", 3)
     source.rename(os.fsdecode(os.fsencode(source.parent) + b"/caf\xe9.avi"))
     assert extract_folder(tmp_path / "videos", tmp_path / "out", ENCODER).done == ["caf\N{REPLACEMENT CHARACTER}"]
+
+
+def test_a_video_that_was_replaced_is_extracted_again(videos: Path, tmp_path: Path) -> None:
+    extract_folder(videos, tmp_path / "out", ENCODER)
+    before = read_features(tmp_path / "out" / "a.safetensors").values
+    tiny.film(videos / "a.mp4", 12, seed=9)
+    later = (tmp_path / "out" / "a.safetensors").stat().st_mtime + 2
+    os.utime(videos / "a.mp4", (later, later))
+    assert extract_folder(videos, tmp_path / "out", ENCODER).done == ["a"]
+    assert not np.array_equal(read_features(tmp_path / "out" / "a.safetensors").values, before)

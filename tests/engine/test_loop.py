@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import torch
 from kinoscope.engine import fit
 from kinoscope.engine.checkpoint import load_tree, same_tree
 from kinoscope.engine.resume import CHECKPOINT
-from kinoscope.errors import KinoscopeError, OptionError, OutputError, WeightError
+from kinoscope.errors import Interrupted, KinoscopeError, OptionError, OutputError, WeightError
 
 from .toy import OPTIONS, ToyTask
 
@@ -56,7 +57,7 @@ def test_a_polite_stop_saves_the_update_and_resumes(tmp_path: Path, uninterrupte
             if step == 8:
                 os.kill(os.getpid(), stop)
 
-    with pytest.raises(KinoscopeError, match="after update 9 of 18"):
+    with pytest.raises(Interrupted, match="after update 9 of 18"):
         fit(Stopped(7), tmp_path / "run", OPTIONS)
     fit(ToyTask(7), tmp_path / "run", OPTIONS, resume=True)
     assert same_tree(load_tree(tmp_path / "run" / CHECKPOINT), load_tree(uninterrupted / CHECKPOINT))
@@ -115,10 +116,31 @@ def test_resuming_with_another_network_is_told(uninterrupted: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"loop": 1, "task": {}}'])
-def test_a_damaged_description_of_a_run_is_told(tmp_path: Path, text: str) -> None:
-    (tmp_path / "run.json").write_text(text)
+def test_a_damaged_description_of_a_run_is_told(tmp_path: Path, uninterrupted: Path, text: str) -> None:
+    shutil.copytree(uninterrupted, tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text(text)
     with pytest.raises(OptionError, match=r"run\.json: is damaged"):
-        fit(ToyTask(7), tmp_path, OPTIONS, resume=True)
+        fit(ToyTask(7), tmp_path / "run", OPTIONS, resume=True)
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_leaves_the_folder_free(
+    tmp_path: Path, uninterrupted: Path
+) -> None:
+    class Broken(ToyTask):
+        def loss(self, batch: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
+            return {"loss": super().loss(batch)["loss"] * float("nan")}
+
+    with pytest.raises(KinoscopeError, match="the loss became nan"):
+        fit(Broken(7), tmp_path / "run", replace(OPTIONS, batch_size=3))
+    fit(ToyTask(7), tmp_path / "run", OPTIONS)
+    assert same_tree(load_tree(tmp_path / "run" / CHECKPOINT), load_tree(uninterrupted / CHECKPOINT))
+    assert _rows(tmp_path / "run") == _rows(uninterrupted)
+
+
+def test_a_run_is_not_resumed_on_other_data(tmp_path: Path) -> None:
+    fit(ToyTask(7), tmp_path / "run", OPTIONS, settings={"data": "abc"})
+    with pytest.raises(OptionError, match="features or the labels are not those"):
+        fit(ToyTask(7), tmp_path / "run", OPTIONS, settings={"data": "abd"}, resume=True)
 
 
 def test_a_negative_seed_is_told() -> None:

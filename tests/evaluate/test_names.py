@@ -66,3 +66,10 @@ def test_a_video_of_another_subset_stays_there() -> None:
     )
     result = evaluate_detection({"a": [Segment(0, 1, "x", 0.9)], "b": [Segment(0, 1, "x", 0.1)]}, truth)
     assert result.average_map == 1 and {"other_folder", "other_subset"} <= {each.kind for each in result.reasons}
+
+
+def test_the_file_of_a_video_may_have_another_name() -> None:
+    truth = Annotations({"adl-21": VideoAnnotation((Segment(1, 2, "fall"),), path=Path("videos/adl-21-cam0.mp4"))})
+    result = evaluate_detection({"adl-21-cam0": [Segment(1, 2, "fall", 0.9)]}, truth)
+    assert result.average_map == 1.0
+    assert [reason.kind for reason in result.reasons if reason.kind == "other_folder"]

@@ -221,3 +221,34 @@ def test_the_official_recipe():
     head = options.head(2048, 20, [])
     assert (head.levels, head.width, head.mask_clean, head.max_length, head.windows) == (6, 512, False, 2304, (19,) * 6)
     assert (options.epochs, options.batch_size, options.learning_rate, options.normaliser) == (35, 2, 1e-4, 100)
+
+
+def test_a_run_is_not_resumed_on_other_labels_or_other_features(tmp_path):
+    annotations, features = made()
+    options = replace(QUICK, epochs=3, warmup_epochs=1)
+    train_localizer(annotations, features, tmp_path / "run", options, accelerator="cpu")
+    first = annotations.videos["v0"]
+    moved = tuple(replace(segment, end=segment.end + 0.1) for segment in first.segments)
+    other = Annotations({**annotations.videos, "v0": replace(first, segments=moved)})
+    with pytest.raises(OptionError, match="features or the labels are not those"):
+        train_localizer(other, features, tmp_path / "run", options, resume=True, accelerator="cpu")
+    adapted = {name: replace(each, encoder="net+sola") for name, each in features.items()}
+    with pytest.raises(OptionError, match=r"encoder was 'net', now 'net\+sola'"):
+        train_localizer(annotations, adapted, tmp_path / "run", options, resume=True, accelerator="cpu")
+
+
+@pytest.mark.parametrize("subset", ["train", "test"])
+def test_a_segment_beyond_its_video_is_told_before_training(tmp_path, subset):
+    annotations, features = made(3, 2)
+    name = next(name for name, each in annotations.videos.items() if each.subset == subset)
+    features = {key: replace(each, time=replace(TIME, duration=40.0)) for key, each in features.items()}
+    late = replace(annotations.videos[name], segments=(Segment(1, 900, "fall"),))
+    with pytest.raises(AnnotationError, match=f"'fall' in '{name}' runs from 1 to 900 s, but the video ends at 40 s"):
+        train_localizer(Annotations({**annotations.videos, name: late}), features, tmp_path / "run", QUICK)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_protocol_that_does_not_exist_is_told_before_training(tmp_path):
+    with pytest.raises(OptionError, match="protocol"):
+        train_localizer(*made(), tmp_path / "run", QUICK, protocol="foo")
+    assert not (tmp_path / "run").exists()

@@ -197,3 +197,12 @@ def test_other_features_convert_to_nothing(tmp_path: Path) -> None:
     with pytest.raises(FeatureError, match="7 channels"):
         convert_folder(SoLa(6, OPTIONS), FeatureStore(tmp_path / "in"), tmp_path / "out")
     assert not (tmp_path / "out").exists() or not files_below(tmp_path / "out")
+
+
+def test_features_are_adapted_once(tmp_path: Path) -> None:
+    adapter = train(tmp_path / "run")
+    once = adapter.adapt(video(30, 0))
+    with pytest.raises(FeatureError, match="are adapted already"):
+        adapter.adapt(once)
+    with pytest.raises(FeatureError, match="are adapted already"):
+        train_adapter({"a": once}, tmp_path / "again", OPTIONS, TRAINING, device="cpu")

@@ -54,8 +54,8 @@ def run(
     from .terminal import say
     from .times import feature_time
 
-    if features.resolve() == out.resolve():
-        raise OptionError("--out is the folder of the features themselves", where=out, cure="choose another --out")
+    if out.resolve().is_relative_to(features.resolve()):
+        raise OptionError("--out lies in the folder of the features", where=out, cure="choose an --out beside it")
     store = FeatureStore(features, feature_time(fps, stride, clip_length))
     alike = store.read_alike()
     home = adapter_folder(out)
@@ -67,7 +67,7 @@ def run(
     else:
         if (home / "config.json").exists() and not (resume or overwrite):
             raise OutputError(
-                "already holds adapted features", where=out, cure="choose another --out, or add --overwrite"
+                "already holds adapted features", where=out, cure="choose another --out, or add --resume or --overwrite"
             )
         if overwrite and not resume and home.is_dir():
             shutil.rmtree(home)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import OptionError
+
 EXAMPLES = """\
   kinoscope evaluate new.json --gt labels.csv --protocol own
   kinoscope evaluate pred.json --gt activity_net.v1-3.min.json --protocol activitynet --subset validation
@@ -35,6 +37,8 @@ def run(
     from ..evaluate import bootstrap_map, evaluate_files
     from .terminal import note, print_json, print_table, say
 
+    if bootstrap < 0:
+        raise OptionError(f"--bootstrap is {bootstrap}, but must be 0 or more", cure="0 leaves the interval out")
     result = evaluate_files(predictions, gt, protocol, subset=subset)
     interval = bootstrap_map(result, bootstrap, seed) if bootstrap else None
     if json:

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, argv: list[str]) -> int:
-    from ..errors import KinoscopeError
+    from ..errors import Interrupted, KinoscopeError
     from .parse import call
 
     module = import_module(f".{COMMANDS[name][0]}", __package__)
@@ -65,7 +65,7 @@ def _run(name: str, argv: list[str]) -> int:
             return call(module.run, f"kinoscope {name}", argv, examples=module.EXAMPLES, short=short)
     except KinoscopeError as error:
         print(f"kinoscope {name}: {printable(error, keep=_BREAK)}", file=sys.stderr)
-        return 2
+        return 130 if isinstance(error, Interrupted) else 2
     except KeyboardInterrupt:
         print(f"\nkinoscope {name}: interrupted", file=sys.stderr)
         return 130

@@ -54,7 +54,7 @@ def run(
     from .times import feature_time
 
     annotations = read_annotations(labels)
-    store = FeatureStore(features, feature_time(fps, stride, clip_length))
+    store = FeatureStore(features, feature_time(fps, stride, clip_length), annotations.file_names())
     model, scores = train_localizer(
         annotations,
         store,

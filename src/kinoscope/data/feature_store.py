@@ -24,13 +24,16 @@ class FeatureStore(Mapping[str, Features]):
     Args:
         folder: where the files are.
         time: the time of ``.npy`` files of other tools, which do not hold it.
+        file_names: other names of videos → the names of their files (see ``Annotations.file_names``).
 
     Raises:
         FeatureError: ``folder`` does not exist or holds no features, or two files are for one video.
     """
 
-    def __init__(self, folder: str | Path, time: FeatureTime | None = None) -> None:
-        self.folder, self.time = Path(folder), time
+    def __init__(
+        self, folder: str | Path, time: FeatureTime | None = None, file_names: Mapping[str, str] | None = None
+    ) -> None:
+        self.folder, self.time, self.file_names = Path(folder), time, dict(file_names or {})
         if not self.folder.is_dir():
             cure = "make it with: kinoscope extract VIDEOS --out FEATURES"
             raise FeatureError("no such folder of features", where=self.folder, cure=cure)
@@ -58,6 +61,8 @@ class FeatureStore(Mapping[str, Features]):
         if name in self._paths:
             return self._paths[name]
         candidates = self._by_last.get(Path(name).name, [])
+        if not candidates and name in self.file_names and self.file_names[name] != name:
+            return self.path_of(self.file_names[name])
         if len(candidates) != 1:
             raise KeyError(name)
         return self._paths[candidates[0]]

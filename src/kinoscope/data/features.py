@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from numbers import Real
 from pathlib import Path
@@ -157,7 +159,19 @@ def _read_npy(path: Path, time: FeatureTime | None) -> Features:
         return Features(values.astype(np.float32), time)
 
 
+def data_digest(features: Mapping[str, Features]) -> str:
+    """A fingerprint of the data of a training: names, lengths, times, encoders."""
+    digest = hashlib.sha256()
+    for name in sorted(features):
+        each = features[name]
+        known = (name, each.values.shape, each.time, each.encoder, each.weight_hash)
+        digest.update(repr(known).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
+
+
 def _check_finite(values: np.ndarray, path: str | Path) -> None:
+    if not len(values):
+        raise FeatureError("holds no rows", where=path, cure="extract it again")
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise FeatureError(

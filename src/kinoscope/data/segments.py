@@ -67,6 +67,11 @@ class Annotations:
         labels |= {video.label for video in self.videos.values() if video.label is not None}
         return tuple(sorted(labels))
 
+    def file_names(self) -> dict[str, str]:
+        """Name → name by its file, of videos whose file is called otherwise (``file`` in JSON)."""
+        named = {key: video_name(video.path) for key, video in self.videos.items() if video.path is not None}
+        return {key: name for key, name in named.items() if name != key}
+
     def subset(self, name: str) -> Annotations:
         """Only the videos whose subset is ``name`` (case ignored)."""
         chosen = {key: video for key, video in self.videos.items() if (video.subset or "").lower() == name.lower()}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -69,11 +70,12 @@ def extract_features(
         rows = np.empty((len(clips), spec.width), np.float32)
         done = 0
         batches = Prefetch(_batches(video, spec, _batch_size(spec, encoder.device)))
-        for part in _encode(encoder, spec, batches, clips, spent):
-            rows[done : done + len(part)] = part.numpy()
-            done += len(part)
-            if report is not None:
-                report(video.duration * len(part) / len(rows))
+        with closing(_encode(encoder, spec, batches, clips, spent)) as parts:  # stops decoding before the video closes
+            for part in parts:
+                rows[done : done + len(part)] = part.numpy()
+                done += len(part)
+                if report is not None:
+                    report(video.duration * len(part) / len(rows))
         if done < len(rows):
             raise VideoError(f"ended after {done} of {len(rows)} clips", where=path, cure="see: kinoscope probe --full")
         spent.video_seconds += video.duration
@@ -101,7 +103,7 @@ def _batches(video: Video, spec: EncoderSpec, size: int) -> Iterator[np.ndarray]
 
 def _encode(
     encoder: Encoder, spec: EncoderSpec, batches: Prefetch, clips: np.ndarray, effort: Effort
-) -> Iterator[Tensor]:
+) -> Generator[Tensor, None, None]:
     """Rows of features, a few at a time. Shape of each: [N, C]."""
     pool = _FramePool(encoder, clips) if spec.per_frame else None
     with batches, torch.inference_mode():

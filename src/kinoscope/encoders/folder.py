@@ -54,7 +54,7 @@ def extract_folder(
     outcome = ExtractionReport()
     todo: dict[str, tuple[Path, int]] = {}
     for name, path in videos.items():
-        if overwrite or not _finished(feature_path(out, name), spec):
+        if overwrite or not _finished(feature_path(out, name), path, spec):
             todo[name] = (path, path.stat().st_size)
         else:
             outcome.skipped.append(name)
@@ -109,10 +109,14 @@ def as_text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _finished(path: Path, spec: EncoderSpec) -> bool:
-    """Whether ``path`` holds what would be made now. Raises :class:`OutputError` if it holds something else."""
-    if not path.is_file():
-        return False
+def _finished(path: Path, video: Path, spec: EncoderSpec) -> bool:
+    """Whether ``path`` holds what would be made of ``video`` now.
+
+    Raises:
+        OutputError: it holds features of another encoder or another sampling.
+    """
+    if not path.is_file() or path.stat().st_mtime < video.stat().st_mtime:
+        return False  # the video was replaced since
     try:
         features = read_features(path)
     except KinoscopeError:

@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..errors import KinoscopeError
+from ..errors import Interrupted, KinoscopeError
 from ..files import make_folder
 from ..progress import progress
 from .batches import epoch_batches
@@ -101,7 +101,7 @@ def fit(
                 if interrupted():
                     checkpoint(epoch)
                     cure = "run the same command with --resume to go on"
-                    raise KinoscopeError(
+                    raise Interrupted(
                         f"interrupted after update {step} of {total}; it is saved", where=folder, cure=cure
                     )
                 if step % options.checkpoint_every == 0 and step % per_epoch:

@@ -40,12 +40,17 @@ def restore(folder: Path, task: Task) -> None:
 
 
 def claim(folder: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any]:
-    """Take ``folder`` for this run; returns the position to continue from, empty for a fresh start."""
+    """Take ``folder`` for this run; returns the position to continue from, empty for a fresh start.
+
+    A run that ended before its first checkpoint has left nothing to lose: its folder is free.
+    """
     description, saved = folder / "run.json", folder / CHECKPOINT
-    if description.exists():
+    if description.exists() and saved.exists():
         if not resume:
             raise OutputError(
-                "already holds a run", where=folder, cure="continue it with --resume, or choose another folder"
+                "already holds a run",
+                where=folder,
+                cure="continue it with --resume, or delete this folder, or choose another",
             )
         _compare(description, identity)
     else:
@@ -61,14 +66,20 @@ def _compare(description: Path, identity: dict[str, Any]) -> None:
         raise OptionError("is damaged, so the run cannot be resumed", where=description, cure=cure) from error
     now = json.loads(json.dumps(identity))
     changed = [
-        f"{key} was {before[part].get(key)!r}, now {now[part].get(key)!r}"
+        _difference(key, before[part].get(key), now[part].get(key))
         for part in now
         for key in sorted({*before[part], *now[part]})
         if before[part].get(key) != now[part].get(key)
     ]
     if changed:
         raise OptionError(
-            "resumed with other options: " + "; ".join(changed),
+            "resumed differently: " + "; ".join(dict.fromkeys(changed)),
             where=description,
-            cure="give the same options, or choose another folder",
+            cure="give the same options and data, or delete this folder, or choose another",
         )
+
+
+def _difference(key: str, before: Any, now: Any) -> str:
+    if key == "data":  # a fingerprint, which tells people nothing
+        return "the features or the labels are not those that the run began with"
+    return f"{key} was {before!r}, now {now!r}"

@@ -75,7 +75,7 @@ def evaluate_detection(
     rules = get_protocol(protocol)
     chosen, part, reasons = choose_subset(ground_truth, rules, subset)
     if rules.match_folders:
-        predictions, renamed = match_folders(predictions, ground_truth.videos)
+        predictions, renamed = match_folders(predictions, ground_truth.videos, ground_truth.file_names())
         reasons += why.other_folders(renamed)
     truths, ignored = _true_segments(part, rules)
     classes = tuple(sorted({segment.label for segments in truths.values() for segment in segments}))

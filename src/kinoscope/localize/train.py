@@ -30,7 +30,7 @@ from .network import ActionFormer, level_masks
 from .options import DecodeOptions
 from .targets import assign_targets, pyramid_points
 from .train_options import LocalizeTrainOptions, rate_factor
-from .training_data import TrainingData, read_training_data, training_part
+from .training_data import TrainingData, check_within, read_training_data, training_part
 
 Measure = Callable[[Mapping[str, Sequence[Segment]]], dict[str, float]]
 """Predictions by video name → named scores."""
@@ -186,6 +186,9 @@ def train_localizer(
         AnnotationError, FeatureError, OptionError: what cannot be trained on, with the cure.
         OutputError: ``out`` cannot be written, or already holds a run.
     """
+    from ..evaluate import get_protocol  # as in the measure below: only validation needs the evaluator
+
+    get_protocol(protocol)  # a wrong name is told before hours of training, not after
     options = options or LocalizeTrainOptions()
     features = FeatureStore(features) if isinstance(features, (str, Path)) else features
     data = read_training_data(training_part(annotations, train_subset), features)
@@ -200,7 +203,7 @@ def train_localizer(
         validate_every=options.validate_every,
         accelerator=accelerator,
     )
-    settings = {**asdict(options), "classes": list(data.classes)}
+    settings = {**asdict(options), "encoder": data.spec.encoder, "classes": list(data.classes), "data": data.digest()}
     metrics = fit(task, out, loop, resume=resume, settings=settings, title="Training the localiser")
     task.localizer.save(out)
     return task.localizer, metrics
@@ -220,6 +223,7 @@ def _validation(
     if not names or not any(video.segments for video in truth.videos.values()):
         return None
     for name in names:
+        check_within(truth, name, features[name])
         data.spec.check(features[name], name)  # before hours of training, not after
 
     def measure(predictions: Mapping[str, Sequence[Segment]]) -> dict[str, float]:

@@ -70,6 +70,8 @@ class LocalizeTrainOptions:
                 f"warmup_epochs {self.warmup_epochs} leave nothing of epochs {self.epochs}",
                 cure="lower warmup_epochs or raise epochs",
             )
+        if self.width is not None:
+            at_least("width", self.width, 4)
         if self.levels is not None:
             between("levels", self.levels, 1, 12)
 

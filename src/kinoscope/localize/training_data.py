@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ..errors import AnnotationError, FeatureError, OptionError
 from .feature_spec import FeatureSpec, check_rows
 
 _TRAINING = ("train", "training")
+_OVERSHOOT = 0.5  # seconds; published annotations round
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,13 @@ class TrainingData:
     def lengths(self) -> list[float]:
         """Lengths of all segments, in grid units."""
         return [float(end - start) for video in self.videos for start, end in video.segments]
+
+    def digest(self) -> str:
+        """A fingerprint of what is learned: features by their making, videos, segments and labels."""
+        digest = hashlib.sha256(repr((self.spec, self.classes)).encode())
+        for video in self.videos:
+            digest.update(repr((video.name, video.segments.tolist(), video.labels.tolist())).encode("utf-8", "replace"))
+        return digest.hexdigest()[:16]
 
 
 def training_part(annotations: Annotations, wanted: str | None) -> Annotations:
@@ -76,6 +85,7 @@ def read_training_data(part: Annotations, features: Mapping[str, Features]) -> T
     Warns of segments too short to be learned.
 
     Raises:
+        AnnotationError: a segment beyond the end of its video.
         FeatureError: videos without features; features with NaN, or of different encoders or widths.
     """
     classes = tuple(sorted({segment.label for video in part.videos.values() for segment in video.segments}))
@@ -97,6 +107,7 @@ def _read_each(
             missing.append(name)
             continue
         check_rows(values, name)
+        check_within(part, name, values)
         videos.append(_on_grid(name, part, values, classes))
         yield name, values
     if missing:
@@ -106,6 +117,21 @@ def _read_each(
             where=part.source,
             cure="extract them, or take these videos out of the annotations",
         )
+
+
+def check_within(part: Annotations, name: str, features: Features) -> None:
+    """Raise :class:`AnnotationError` for a segment that ends clearly after its video, as the features know it."""
+    duration = features.time.duration
+    if duration is None:
+        return
+    for segment in part.videos[name].segments:
+        if segment.end > duration + _OVERSHOOT:
+            raise AnnotationError(
+                f"{segment.label!r} in {name!r} runs from {segment.start:g} to {segment.end:g} s, "
+                f"but the video ends at {duration:g} s",
+                where=part.source,
+                cure="times are seconds from the beginning of the video; correct them",
+            )
 
 
 def _on_grid(name: str, part: Annotations, features: Features, classes: Sequence[str]) -> TrainingVideo:

@@ -17,6 +17,9 @@ from ..errors import FeatureError, OptionError, WeightError
 from ..files import atomic_path, sha256_of, write_json
 from .options import SolaOptions
 
+ADAPTED = "+sola"
+"""What the encoder's name of adapted features ends with."""
+
 _ROWS_AT_ONCE = 4096
 
 
@@ -72,6 +75,7 @@ class SoLa(nn.Module):
         Raises:
             FeatureError: features of another width or encoder than the adapter's.
         """
+        refuse_adapted(features)
         for what, ours in self.source.items():
             theirs = getattr(features, what)
             if ours and theirs and ours != theirs:
@@ -89,7 +93,7 @@ class SoLa(nn.Module):
             piece = torch.from_numpy(features.values[left:right])[None].to(self.alpha.device)  # [1, T, C]
             values[begin:end] = self(piece)[0, begin - left : end - left].cpu().numpy()
         weight_hash = hashlib.sha256(f"{features.weight_hash}+{self.fingerprint()}".encode()).hexdigest()[:16]
-        return Features(values, features.time, f"{features.encoder}+sola", weight_hash)
+        return Features(values, features.time, f"{features.encoder}{ADAPTED}", weight_hash)
 
     def fingerprint(self) -> str:
         """SHA-256 of the weights."""
@@ -133,6 +137,13 @@ class SoLa(nn.Module):
         except (OptionError, OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise WeightError(f"cannot be read as an adapter: {error}", where=folder, cure="train it again") from error
         return adapter.eval().requires_grad_(False)
+
+
+def refuse_adapted(features: Features) -> None:
+    """Raise :class:`FeatureError` for features that went through an adapter already."""
+    if features.encoder.endswith(ADAPTED):
+        cure = "give the features that kinoscope extract wrote"
+        raise FeatureError(f"features of {features.encoder!r} are adapted already", cure=cure)
 
 
 class Predictor(nn.Module):

@@ -15,14 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.feature_store import ADAPTER_FOLDER, FeatureStore, feature_path
-from ..data.features import Features, write_features
+from ..data.features import Features, data_digest, write_features
 from ..engine import LoopOptions, Task, fit
 from ..engine.seeds import seed_weights
 from ..errors import OutputError
 from ..files import require_writable
 from ..progress import progress
 from .loss import entropy_floor, similarity_matching, target_similarity
-from .network import Predictor, SoLa
+from .network import Predictor, SoLa, refuse_adapted
 from .options import SolaOptions, SolaTraining
 
 _STEPS_PER_EPOCH = 50  # of the small recipe
@@ -103,6 +103,7 @@ def train_adapter(
         resume: continue an interrupted training.
     """
     training = training.resolve(len(features))
+    refuse_adapted(next(iter(features.values())))
     task = SolaTask({name: each.values for name, each in features.items()}, options, training)
     loop = LoopOptions(
         epochs=training.epochs or 1,
@@ -113,7 +114,7 @@ def train_adapter(
     )
     source = next(iter(features.values()))
     settings = {"method": "sola", **asdict(options), **asdict(training), "videos": len(features)}
-    settings |= {"channels": source.width, "encoder": source.encoder, "weight_hash": source.weight_hash}
+    settings |= {"channels": source.width, "encoder": source.encoder, "data": data_digest(features)}
     fit(task, folder, loop, resume=resume, settings=settings, title="Training SoLa")
     task.adapter.save(folder, source)
     return task.adapter.eval().requires_grad_(False).cpu()
