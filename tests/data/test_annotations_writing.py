@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kinoscope import __version__
@@ -51,6 +51,7 @@ def segments_of(annotations: Annotations) -> dict[str, list[Segment]]:
 
 @settings(max_examples=60, deadline=None)
 @given(predictions())
+@example({"0": [Segment(0.0, 1.0, "line\rbreak", 0.0), Segment(0.0, 1.0, "line\nbreak", 0.0)]})
 def test_predictions_come_back(found: dict[str, list[Segment]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, write in (("p.json", write_predictions_json), ("p.csv", write_predictions_csv)):

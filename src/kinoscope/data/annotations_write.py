@@ -70,7 +70,7 @@ def write_predictions_csv(path: str | Path, predictions: Mapping[str, Sequence[S
         AnnotationError, OutputError: as :func:`write_predictions_json`.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180; only so does the writer quote a lone carriage return
     writer.writerow(("video", "start", "end", "label", "score"))
     for name, segments in predictions.items():
         if not segments:
