@@ -120,7 +120,7 @@ class Pipeline:
         adapted = self.adapter.adapt(features) if self.adapter is not None else None
         if self.head is not None:
             used = adapted or features
-            segments, scores = self.head.localize_features(used), self.head.class_scores(used)
+            segments, scores = self.head.localize_with_scores(used)
         else:
             scores = class_probabilities(self.encoder, features)
             segments = segments_from_scores(scores, features.time, self.classes, self.score_options)

@@ -252,3 +252,11 @@ def test_a_protocol_that_does_not_exist_is_told_before_training(tmp_path):
     with pytest.raises(OptionError, match="protocol"):
         train_localizer(*made(), tmp_path / "run", QUICK, protocol="foo")
     assert not (tmp_path / "run").exists()
+
+
+def test_segments_and_scores_of_one_pass_are_those_of_two(tmp_path):
+    annotations, features = made(3, 1)
+    model, _ = train_localizer(annotations, features, tmp_path, replace(QUICK, epochs=3), accelerator="cpu")
+    segments, scores = model.localize_with_scores(features["v3"])
+    assert segments == model.localize_features(features["v3"])
+    np.testing.assert_array_equal(scores, model.class_scores(features["v3"]))

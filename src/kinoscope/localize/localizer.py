@@ -85,8 +85,24 @@ class Localizer:
         return found
 
     @torch.inference_mode()
+    def localize_with_scores(self, features: Features) -> tuple[list[Segment], np.ndarray]:
+        """Segments of a video, as :meth:`localize_features`, and class scores, as :meth:`class_scores`, in one pass."""
+        self.features.check(features)
+        outputs, mask = self._outputs([features])
+        return self._segments([features], outputs, mask)[0], self._class_scores(outputs, len(features))
+
+    @torch.inference_mode()
+    def class_scores(self, features: Features) -> np.ndarray:
+        """How probable each class is at each row: the largest score of any level there. Shape: [T, K]."""
+        self.features.check(features)
+        outputs, _ = self._outputs([features])
+        return self._class_scores(outputs, len(features))
+
+    @torch.inference_mode()
     def _localize(self, videos: list[Features]) -> list[list[Segment]]:
-        outputs, mask = self._outputs(videos)
+        return self._segments(videos, *self._outputs(videos))
+
+    def _segments(self, videos: Sequence[Features], outputs: Levels, mask: Tensor) -> list[list[Segment]]:
         found = decode(outputs, mask, self.network.options, self.decoding)
         return [
             to_segments(candidates, video.time, len(video), self.classes, self.decoding)
@@ -102,17 +118,14 @@ class Localizer:
         device = next(self.network.parameters()).device
         return self.network(values.to(device), mask.to(device)), mask
 
-    @torch.inference_mode()
-    def class_scores(self, features: Features) -> np.ndarray:
-        """How probable each class is at each row: the largest score of any level there. Shape: [T, K]."""
-        self.features.check(features)
-        outputs, mask = self._outputs([features])
+    def _class_scores(self, outputs: Levels, rows: int) -> np.ndarray:
+        """Shape: outputs of one video -> [T, K]."""
         head = self.network.options
-        scores = torch.zeros(mask.shape[1], head.classes, device=outputs[0][0].device)  # [T, K]
+        scores = torch.zeros(outputs[0][0].shape[1], head.classes, device=outputs[0][0].device)  # [T, K]
         for (logits, _), stride in zip(outputs, head.strides, strict=True):
             spread = logits[0].sigmoid().repeat_interleave(stride, dim=0)  # [T_l, K] -> [T_l · stride, K]
             scores = torch.maximum(scores, spread[: len(scores)])
-        return scores[: len(features)].cpu().numpy()
+        return scores[:rows].cpu().numpy()
 
     def _batches(self, lengths: list[int]) -> Iterator[list[int]]:
         """Places of videos that fit together; an official head gets only videos that it pads to the same length."""
