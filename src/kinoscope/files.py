@@ -35,7 +35,7 @@ def output_errors(path: str | Path) -> Iterator[None]:
     """Turn the system's refusal to write below ``path`` into an :class:`OutputError` that names it."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # safetensors reports a full disk as an error of its own kind
         refusal = error if isinstance(error, OSError) else _refusal_inside(error)
         if refusal is None:
             raise

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..data.feature_store import FeatureStore
 from ..data.features import Features
+from ..data.segments import Annotations
 from ..errors import FeatureError, OptionError, OutputError
 from ..sola import SolaOptions, SolaTraining
 
@@ -49,6 +50,7 @@ def run(
         clip_length: Of .npy files: sampled frames that a row saw.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
     """
+    from ..data.annotations import read_annotations
     from ..sola import SoLa, adapter_folder, convert_folder, train_adapter
     from ..sola.train import require_free
     from .terminal import say
@@ -56,7 +58,9 @@ def run(
 
     if out.resolve().is_relative_to(features.resolve()):
         raise OptionError("--out lies in the folder of the features", where=out, cure="choose an --out beside it")
-    store = FeatureStore(features, feature_time(fps, stride, clip_length))
+    annotations = read_annotations(labels) if labels is not None else None
+    file_names = annotations.file_names() if annotations is not None else None
+    store = FeatureStore(features, feature_time(fps, stride, clip_length), file_names)
     alike = store.read_alike()
     home = adapter_folder(out)
     if adapter is not None:
@@ -73,23 +77,26 @@ def run(
             shutil.rmtree(home)
         if not (resume or overwrite):
             require_free(store, out)
-        part = _training_part(store, alike, labels)
+        part = _training_part(store, alike, annotations)
         sola = train_adapter(part, home, options, training, resume=resume, device=device)
     count = convert_folder(sola, store, out, overwrite=overwrite or resume)
     say(f"{count} videos adapted → {out} (gate tanh α = {float(sola.alpha.tanh()):+.3f}; 0 is the identity)")
     return 0
 
 
-def _training_part(store: FeatureStore, features: dict[str, Features], labels: Path | None) -> dict[str, Features]:
+def _training_part(
+    store: FeatureStore, features: dict[str, Features], annotations: Annotations | None
+) -> dict[str, Features]:
     """Features of the videos that the labels mark for training; all without labels."""
-    from ..data.annotations import read_annotations
     from ..localize.training_data import training_part
 
-    if labels is None:
+    if annotations is None:
         return features
-    names = training_part(read_annotations(labels), None).videos
+    names = training_part(annotations, None).videos
     paths = {store.path_of(name) for name in names if name in store}  # labels may name another folder
     chosen = {name: each for name, each in features.items() if store.path_of(name) in paths}
     if not chosen:
-        raise FeatureError("no features of the training videos", where=labels, cure="check the names and the split")
+        raise FeatureError(
+            "no features of the training videos", where=annotations.source, cure="check the names and the split"
+        )
     return chosen
