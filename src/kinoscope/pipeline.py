@@ -22,12 +22,9 @@ from .encoders.extract import Effort, extract_features
 from .encoders.sampling import Runtime
 from .errors import DamagedVideoWarning, OptionError, WeightError
 from .localize.from_scores import ScoreOptions, segments_from_scores
-from .localize.localizer import Localizer
-from .sola import SoLa
-from .sola.network import ADAPTED
-
-ADAPTER = "adapter"
-"""Folder inside a trained model that holds the adapter of its features."""
+from .localize.localizer import ADAPTER, Localizer
+from .sola import Adapter, load_adapter
+from .sola.adapter import is_adapted, raw_encoder
 
 _CURVES = 12
 
@@ -41,7 +38,7 @@ class Localization:
     features: Features
     """Of the encoder."""
     adapted: Features | None
-    """After SoLa, if the model has an adapter."""
+    """After the adapter, if the model has one."""
     scores: dict[str, np.ndarray]
     """Probability of the most probable labels at each feature row. Shape of each: [T]."""
     damage: tuple[str, ...] = ()
@@ -61,7 +58,7 @@ class Pipeline:
         encoder: name of the encoder, or the tag that features carry.
         sampling: which frames it sees.
         head: a trained head; without one, the encoder's own classes are followed over time.
-        adapter: SoLa, between the encoder and the head.
+        adapter: SoLa (or a control), between the encoder and the head.
         score_options: how class scores become segments, without a head.
         device: see :func:`kinoscope.load_encoder`.
     """
@@ -72,7 +69,7 @@ class Pipeline:
         sampling: Sampling = Sampling(),
         *,
         head: Localizer | None = None,
-        adapter: SoLa | None = None,
+        adapter: Adapter | None = None,
         score_options: ScoreOptions = ScoreOptions(),
         device: str = "auto",
         runtime: Runtime = "auto",
@@ -146,15 +143,15 @@ def load(folder: str | Path, *, device: str = "auto", runtime: Runtime = "auto")
         raise WeightError("is a file, but a model is a folder", where=folder, cure="give the folder of a training run")
     head = Localizer.load(folder)
     name = head.features.encoder
-    adapter = SoLa.load(folder / ADAPTER) if name.endswith(ADAPTED) else None
-    if not name.removesuffix(ADAPTED):
+    adapter = load_adapter(folder / ADAPTER) if is_adapted(name) else None
+    if not raw_encoder(name):
         raise WeightError(
             "was trained on features whose encoder is not known",
             where=folder,
             cure="localise from features of the same tool, with kinoscope.localize.Localizer",
         )
     try:
-        spec = encoder_spec(name.removesuffix(ADAPTED))
+        spec = encoder_spec(raw_encoder(name))
     except OptionError as error:
         raise WeightError(
             f"was trained on features of {name!r}, which Kinoscope does not have",

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kinoscope.data.features import Features, FeatureTime
 from kinoscope.errors import FeatureError, OptionError, WeightError
-from kinoscope.sola import Predictor, SoLa, SolaOptions, SolaTraining, network
+from kinoscope.sola import Predictor, SoLa, SolaOptions, SolaTraining, load_adapter
 
 TIME = FeatureTime(25, 16, 32, 0.0, 9.0)
 
@@ -37,11 +37,11 @@ def adapter(kernel: int = 5, gate: float = 0.7, width: int = 6) -> SoLa:
 @given(st.integers(1, 40), st.integers(1, 9), st.sampled_from([1, 3, 5, 9]))
 def test_pieces_equal_one_pass(rows: int, at_once: int, kernel: int) -> None:
     given_features, made = features(rows), adapter(kernel)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network, "_ROWS_AT_ONCE", at_once)
-        adapted = made.adapt(given_features)
+    pieces = list(made.blocks(given_features.values, at_once))
+    assert all(len(piece) <= at_once for piece in pieces)
     whole = made(torch.from_numpy(given_features.values)[None])[0]
-    np.testing.assert_allclose(adapted.values, whole.numpy(), atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(pieces), whole.numpy(), atol=1e-5)
+    np.testing.assert_allclose(made.adapt(given_features).values, whole.numpy(), atol=1e-5)
 
 
 def test_untrained_it_is_exactly_the_identity() -> None:
@@ -86,7 +86,7 @@ def test_features_of_another_width(width: int) -> None:
 def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
     made, source = adapter(), features(12)
     made.save(tmp_path / "a", source)
-    again = SoLa.load(tmp_path / "a")
+    again = load_adapter(tmp_path / "a")
     assert again.fingerprint() == made.fingerprint() and again.options == made.options and not again.training
     np.testing.assert_array_equal(again.adapt(source).values, made.adapt(source).values)
     config = json.loads((tmp_path / "a" / "config.json").read_text())
@@ -96,7 +96,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
 
 def test_features_of_another_encoder_are_refused_once_it_is_loaded(tmp_path: Path) -> None:
     adapter().save(tmp_path, features(12))
-    again = SoLa.load(tmp_path)
+    again = load_adapter(tmp_path)
     for other in (replace(features(12), encoder="other"), replace(features(12), weight_hash="1" * 16)):
         with pytest.raises(FeatureError, match=r"features come from .*, the adapter's from"):
             again.adapt(other)
@@ -138,7 +138,7 @@ def test_damaged_adapters_are_refused(
     if content is not None:
         (tmp_path / "a" / file).write_bytes(content)
     with pytest.raises(WeightError, match="cannot be read as an adapter"):
-        SoLa.load(tmp_path / "a")
+        load_adapter(tmp_path / "a")
     assert not (tmp_path / "ran").exists()
 
 

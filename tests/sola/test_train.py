@@ -23,6 +23,7 @@ from kinoscope.sola import (
     SolaTraining,
     convert_folder,
     entropy_floor,
+    load_adapter,
     similarity_matching,
     target_similarity,
     train_adapter,
@@ -32,6 +33,7 @@ from kinoscope.sola.train import SolaTask
 from ..folders import files_below
 
 OPTIONS = SolaOptions(hidden=8)
+TIME = FeatureTime(8, 1, 1)
 TRAINING = SolaTraining(recipe="official", epochs=3, batch_size=4, learning_rate=1e-3)
 
 
@@ -102,18 +104,18 @@ def test_no_prediction_beats_the_floor(size: int, lam: float) -> None:
 @given(st.integers(1, 60), st.integers(0, 99))
 def test_a_window_holds_consecutive_rows_and_says_which_exist(rows: int, seed: int) -> None:
     values = 1 + np.arange(rows, dtype=np.float32)[:, None].repeat(2, axis=1)
-    task = SolaTask({"v": values}, OPTIONS, TRAINING.resolve(1))
-    window, valid = task.sample(0, np.random.default_rng(seed))
-    assert window.shape == (23, 2) and valid.shape == (8,) and valid.dtype == bool
+    task = SolaTask({"v": Features(values, TIME)}, OPTIONS, TRAINING.resolve(1))
+    window, valid, seconds = task.sample(0, np.random.default_rng(seed))
+    assert window.shape == (23, 2) and valid.shape == (8,) and valid.dtype == bool and seconds == 0.25
     filled = window[:, 0] > 0
     assert filled.sum() == min(rows, 23) and (np.diff(window[filled, 0]) == 1).all()
     np.testing.assert_array_equal(valid, filled[4:19:2])  # exactly those at the positions 4, 6, ... 18
 
 
 def test_windows_of_a_video_shorter_than_a_window_see_what_conversion_sees() -> None:
-    task = SolaTask({"v": video(9, 0).values}, OPTIONS, TRAINING.resolve(1))
+    task = SolaTask({"v": video(9, 0)}, OPTIONS, TRAINING.resolve(1))
     task.adapter.alpha.data.fill_(0.8)
-    window, _ = task.sample(0, np.random.default_rng(0))
+    window, *_ = task.sample(0, np.random.default_rng(0))
     adapted = task.adapter.adapt(video(9, 0)).values
     inside = task.adapter(torch.from_numpy(window)[None])[0, 7:16].detach().numpy()
     np.testing.assert_allclose(inside, adapted, atol=1e-5)
@@ -121,7 +123,7 @@ def test_windows_of_a_video_shorter_than_a_window_see_what_conversion_sees() -> 
 
 @pytest.mark.parametrize("lengths", [(1,), (2, 1), (30,), (5, 40)])
 def test_batches_of_one_and_videos_of_one_row(lengths: tuple[int, ...]) -> None:
-    task = SolaTask({name: each.values for name, each in videos(lengths).items()}, OPTIONS, TRAINING.resolve(1))
+    task = SolaTask(videos(lengths), OPTIONS, TRAINING.resolve(1))
     rng = np.random.default_rng(0)
     for samples in ([0], [0, len(lengths) - 1]):
         losses = task.loss(task.collate([task.sample(index, rng) for index in samples]))
@@ -138,10 +140,10 @@ def train(folder: Path, **options: object) -> SoLa:
 
 def test_training_is_deterministic_and_leaves_a_model(tmp_path: Path) -> None:
     one, two = train(tmp_path / "a"), train(tmp_path / "b")
-    assert one.fingerprint() == two.fingerprint() == SoLa.load(tmp_path / "a").fingerprint()
+    assert one.fingerprint() == two.fingerprint() == load_adapter(tmp_path / "a").fingerprint()
     assert float(one.alpha) != 0 and not one.training and not any(p.requires_grad for p in one.parameters())
     rows = [json.loads(line) for line in (tmp_path / "a" / "metrics.jsonl").read_text().splitlines()]
-    assert len(rows) == 6 and {"loss", "above_floor", "gate", "far_cosine"} <= rows[0].keys() and rows[0]["gate"] == 0
+    assert len(rows) == 6 and all({"loss", "above_floor"} <= row.keys() for row in rows)
 
 
 def test_resumed_it_ends_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

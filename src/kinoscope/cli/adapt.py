@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from ..data.feature_store import FeatureStore
-from ..data.features import Features
-from ..data.segments import Annotations
 from ..errors import FeatureError, OptionError, OutputError
-from ..sola import SolaOptions, SolaTraining
+from ..sola.options import Preset, SolaOptions, SolaTraining
+
+if TYPE_CHECKING:
+    from ..data.feature_store import FeatureStore
+    from ..data.features import Features
+    from ..data.segments import Annotations
+    from ..sola import Adapter, SoLa
+    from ..sola.convert import FileFormat
 
 EXAMPLES = """\
   kinoscope adapt feats/ --out sola/
-  kinoscope adapt feats/ --out sola/ --resume
-  kinoscope adapt thumos_npy/ --out sola/ --fps 30 --stride 4 --clip-length 16
+  kinoscope adapt feats/ --out sola/ --labels labels.csv --preset recommended
+  kinoscope adapt feats/ --out sola/ --kernel 5 --target sigmoid --lam 16 --no-predictor --distance seconds
+  kinoscope adapt feats/ --out smooth/ --method moving-average
+  kinoscope adapt rgb_feats/ --out both/ --method two-stream --motion flow_feats/
   kinoscope adapt new_feats/ --out new_sola/ --adapter sola/
+  kinoscope adapt hacs_npy/ --out hacs_sola/ --fps 2 --stride 1 --clip-length 1 --durations hacs.csv
+  kinoscope adapt hacs_npy/ --out hacs_sola/ --fps 2 --stride 1 --clip-length 1 --adapter official.pth --file-format npy
 """
+
+Method = Literal["sola", "identity", "moving-average", "random", "whitening", "two-stream"]
 
 
 def run(
     features: Path,
     *,
     out: Path,
+    method: Method = "sola",
+    preset: Preset = "official",
     options: SolaOptions = SolaOptions(),
     training: SolaTraining = SolaTraining(),
+    average_rows: int = 5,
+    variance: float = 0.99,
+    motion: Path | None = None,
     labels: Path | None = None,
     adapter: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    file_format: Literal["safetensors", "npy"] = "safetensors",
     fps: float | None = None,
     stride: float | None = None,
     clip_length: float | None = None,
+    durations: Path | None = None,
     device: str = "auto",
 ) -> int:
     """Make frozen features temporally sensitive: train SoLa on them, without labels, and write converted features.
@@ -41,52 +60,128 @@ def run(
     Args:
         features: Folder that `kinoscope extract` wrote, or .npy files of another tool.
         out: Folder for the converted features.
+        method: sola, or a control that a gain has to be measured against; two-stream sets rows of --motion beside
+            those of the features.
+        preset: official, or recommended: what did best in docs/results.md. Options that you give stand above it.
+        average_rows: Of moving-average: rows, odd; SoLa's first convolution sees 5.
+        variance: Of whitening: keep the principal components that explain this share of the variance.
+        motion: Of two-stream: folder of features of the same videos, from flow or frame differences.
         labels: Annotations with a split: train on the videos of its training part only, so that the others stay unseen.
-        adapter: Folder of features that were converted before: use their adapter and train nothing.
-        resume: Continue an interrupted training.
+        adapter: Use this adapter and train nothing: a folder of features that were converted before, or an official
+            checkpoint of SoLa.
+        resume: Continue an interrupted training or conversion.
         overwrite: Replace converted features, and train anew.
-        fps: Of .npy files: sampled frames per second.
-        stride: Of .npy files: sampled frames between rows.
-        clip_length: Of .npy files: sampled frames that a row saw.
+        file_format: npy writes plain [T, C] arrays for other tools; these do not hold their time.
+        fps: Of features without time (.npy): sampled frames per second.
+        stride: Of features without time: sampled frames between rows.
+        clip_length: Of features without time: sampled frames that a row saw.
+        durations: Of features without time: table of the videos' lengths in seconds (CSV video,duration, or JSON).
         device: cpu, cuda, ...; auto takes a GPU if there is one.
     """
     from ..data.annotations import read_annotations
-    from ..sola import SoLa, adapter_folder, convert_folder, train_adapter
-    from ..sola.train import require_free
+    from ..data.durations import read_durations
+    from ..data.feature_store import FeatureStore
+    from ..sola import ControlOptions, adapter_folder, convert_folder, make_control
+    from ..sola.convert import require_free
     from .terminal import say
     from .times import feature_time
 
-    if out.resolve().is_relative_to(features.resolve()):
-        raise OptionError("--out lies in the folder of the features", where=out, cure="choose an --out beside it")
+    for folder in filter(None, (features, motion)):
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise OptionError("--out lies in a folder of features", where=out, cure="choose an --out beside it")
+    if (motion is not None) != (method == "two-stream"):
+        raise OptionError("--motion and --method two-stream go together", cure="give both or none")
     annotations = read_annotations(labels) if labels is not None else None
     file_names = annotations.file_names() if annotations is not None else None
-    store = FeatureStore(features, feature_time(fps, stride, clip_length), file_names)
-    alike = store.read_alike()
+    time, lengths = feature_time(fps, stride, clip_length), read_durations(durations) if durations is not None else None
+    store = FeatureStore(features, time, file_names, durations=lengths)
+    if not (resume or overwrite):
+        require_free(store, out, file_format)
+    if method == "two-stream":
+        assert motion is not None
+        return _two_streams(store, FeatureStore(motion, time), out, file_format)
+
     home = adapter_folder(out)
+    if (home / "config.json").exists() and not (resume or overwrite):
+        cure = "choose another --out, or add --resume or --overwrite"
+        raise OutputError("already holds adapted features", where=out, cure=cure)
+    if overwrite and not resume and home.is_dir():
+        shutil.rmtree(home)
+    videos = store.read_alike()
+    part = _training_part(store, videos, annotations)
+    made: Adapter
     if adapter is not None:
-        sola = SoLa.load(adapter_folder(adapter) if adapter_folder(adapter).is_dir() else adapter)
-        if not overwrite:
-            require_free(store, out)
-        sola.save(home, next(iter(alike.values())))
+        made = _ready(adapter)
+        made.check(next(iter(videos.values())))
+        made.save(home, next(iter(videos.values())))
+    elif method == "sola":
+        made = _train(part, home, options.with_preset(preset), training, resume, device)
     else:
-        if (home / "config.json").exists() and not (resume or overwrite):
-            raise OutputError(
-                "already holds adapted features", where=out, cure="choose another --out, or add --resume or --overwrite"
-            )
-        if overwrite and not resume and home.is_dir():
-            shutil.rmtree(home)
-        if not (resume or overwrite):
-            require_free(store, out)
-        part = _training_part(store, alike, annotations)
-        sola = train_adapter(part, home, options, training, resume=resume, device=device)
-    count = convert_folder(sola, store, out, overwrite=overwrite or resume)
-    say(f"{count} videos adapted → {out} (gate tanh α = {float(sola.alpha.tanh()):+.3f}; 0 is the identity)")
+        made = make_control(method, part, ControlOptions(average_rows, variance), options, training.seed)
+        made.save(home, next(iter(videos.values())))
+    count = convert_folder(made, store, out, overwrite=overwrite, resume=resume, file_format=file_format)
+    kept = f", {len(store) - count} were there already" if count < len(store) else ""
+    say(f"{count} videos adapted → {out}{kept}")
+    return 0
+
+
+def _ready(path: Path) -> Adapter:
+    """An adapter that was trained before, here or by the authors of SoLa."""
+    from typing import cast
+
+    from ..convert.official import load_official
+    from ..sola import Adapter, load_adapter
+
+    return cast(Adapter, load_official(path, "sola")) if path.is_file() else load_adapter(path)
+
+
+def _train(
+    part: Mapping[str, Features], home: Path, options: SolaOptions, training: SolaTraining, resume: bool, device: str
+) -> SoLa:
+    """Train, and tell what it did to the features: a falling loss alone says nothing."""
+    from ..sola import target_cosine, train_adapter
+    from ..sola.monitor import effect
+    from .terminal import say
+
+    sola = train_adapter(part, home, options, training, resume=resume, device=device)
+    figures, far = effect(sola, part), options.size - 1
+    seconds = far * options.step * next(iter(part.values())).time.step
+    wanted = float(target_cosine(seconds if options.distance == "seconds" else far, options))
+    say(
+        f"gate tanh α = {float(sola.alpha.tanh()):+.3f} (0 is the identity), change / row = {figures['norm_ratio']:.2f}"
+    )
+    if f"cosine_{far}" in figures:  # no video is so long
+        before, after = figures[f"cosine_before_{far}"], figures[f"cosine_{far}"]
+        say(f"cosine of rows {seconds:.1f} s apart: {before:.2f} before, {after:.2f} after, {wanted:.2f} wanted")
+        if after > before + 0.02:
+            say("Rows far apart became more alike: it smooths. Compare --method moving-average and --no-predictor.")
+    return sola
+
+
+def _two_streams(store: FeatureStore, motion: FeatureStore, out: Path, file_format: FileFormat) -> int:
+    """Rows of both folders side by side."""
+    from ..data.feature_write import write_features
+    from ..progress import progress
+    from ..sola import join_streams
+    from ..sola.convert import target
+    from .terminal import say
+
+    missing = [name for name in store if name not in motion]
+    if missing:
+        problem = f"{len(missing)} of {len(store)} videos have no motion features, the first is {missing[0]!r}"
+        raise FeatureError(problem, where=motion.folder, cure="extract both streams from the same videos")
+    with progress("Joining", len(store)) as report:
+        for name in store:
+            joined = join_streams(store[name], motion[name])
+            write_features(target(out, name, file_format), joined)
+            report(1, name)
+    say(f"{len(store)} videos, {joined.width} channels → {out}")
     return 0
 
 
 def _training_part(
-    store: FeatureStore, features: dict[str, Features], annotations: Annotations | None
-) -> dict[str, Features]:
+    store: FeatureStore, features: Mapping[str, Features], annotations: Annotations | None
+) -> Mapping[str, Features]:
     """Features of the videos that the labels mark for training; all without labels."""
     from ..localize.training_data import training_part
 

@@ -96,6 +96,8 @@ def fit(
                 task.after_step(step)
                 step += 1
                 values = {name: float(value.detach()) for name, value in losses.items()}
+                if step % options.monitor_every == 0:
+                    values |= task.monitor()
                 log.write(step, epoch, values)
                 report(1, f"epoch {epoch + 1}/{options.epochs} loss {values['loss']:.4f}")
                 if interrupted():

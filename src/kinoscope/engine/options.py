@@ -9,7 +9,8 @@ import torch
 
 from ..errors import OptionError
 
-_MAY_CHANGE = frozenset({"workers", "checkpoint_every", "accelerator", "devices"})  # they do not touch the numbers
+_MAY_CHANGE = frozenset({"workers", "checkpoint_every", "monitor_every", "accelerator", "devices"})
+"""Options that do not touch the numbers."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class LoopOptions:
     """Largest norm of the gradient of all networks together."""
     checkpoint_every: int = 100
     """Updates between checkpoints; one is also written at the end of each epoch and on Ctrl-C."""
+    monitor_every: int = 10
+    """Updates between the figures that are too dear for each of them."""
     validate_every: int = 1
     """Epochs between validations (the last epoch is always validated); 0 never validates."""
     accelerator: str = "auto"
@@ -43,6 +46,7 @@ class LoopOptions:
             ("batch_size", 1),
             ("workers", 0),
             ("checkpoint_every", 1),
+            ("monitor_every", 1),
             ("validate_every", 0),
             ("devices", 1),
             ("seed", 0),

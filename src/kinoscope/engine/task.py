@@ -34,6 +34,10 @@ class Task(Protocol):
         """Factor on every learning rate at update ``step`` of ``total``, both counted from 0."""
         return 1.0
 
+    def monitor(self) -> dict[str, float]:
+        """Figures to log that are too dear for every update; called now and then, after a ``loss``."""
+        return {}
+
     def after_step(self, step: int) -> None:  # noqa: ARG002 - the default does nothing
         """Called after each update (moving averages, queues)."""
         return

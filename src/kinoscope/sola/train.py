@@ -1,6 +1,7 @@
-"""Training of the adapter on a folder of features, without labels, and conversion of the folder.
+"""Training of the adapter on features, without labels (section 3.2; recipe from the official code).
 
-Not here yet: the variants of the loss, joint training with a localisation head, training from memory-mapped files.
+Not supported: a projector between adapter and loss (the official configuration has none), several windows per video
+and update.
 """
 
 from __future__ import annotations
@@ -11,80 +12,88 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.optim import AdamW
 
-from ..data.feature_store import ADAPTER_FOLDER, FeatureStore, feature_path
-from ..data.features import Features, data_digest, write_features
+from ..data.features import Features, data_digest
 from ..engine import LoopOptions, Task, fit
 from ..engine.seeds import seed_weights
-from ..errors import OutputError
-from ..files import require_writable
-from ..progress import progress
-from .loss import entropy_floor, similarity_matching, target_similarity
-from .network import Predictor, SoLa, refuse_adapted
+from .adapter import refuse_adapted
+from .loss import SimilarityMatching
+from .monitor import gauge
+from .network import SoLa
 from .options import SolaOptions, SolaTraining
+from .windows import draw_window
 
 _STEPS_PER_EPOCH = 50  # of the small recipe
+
+Sample = tuple[np.ndarray, np.ndarray, float]
 
 
 class SolaTask(Task):
     """Similarity Matching on random windows.
 
     Args:
-        rows: features of each video. Shape of each: [T, C].
+        videos: features of each; only the windows that are drawn are read when they are memory-mapped.
         training: resolved, see :meth:`SolaTraining.resolve`.
     """
 
-    def __init__(self, rows: Mapping[str, np.ndarray], options: SolaOptions, training: SolaTraining) -> None:
-        self.names, self.rows = list(rows), list(rows.values())
+    def __init__(self, videos: Mapping[str, Features], options: SolaOptions, training: SolaTraining) -> None:
+        self.names, self.videos = list(videos), list(videos.values())
         self.options, self.training = options, training
-        channels = self.rows[0].shape[1]
+        channels = self.videos[0].width
         seed_weights(training.seed)
-        self.adapter, predictor = SoLa(channels, options), Predictor(channels)
-        self.networks = {"adapter": self.adapter, "predictor": predictor}
-        self.optimizers = {
-            name: torch.optim.AdamW(
-                network.parameters(), training.learning_rate or 0, weight_decay=training.weight_decay
-            )
-            for name, network in self.networks.items()
-        }
-        self.target = target_similarity(options.size, options.lam)  # [N, N]
-        self.floor = entropy_floor(self.target)
+        self.adapter, matching = SoLa(channels, options), SimilarityMatching(channels, options)
+        self.networks = {"adapter": self.adapter, "matching": matching}
+        self.optimizers = {"adapter": AdamW(gate_apart(self.adapter, training))}
+        if options.predictor:
+            decay = training.weight_decay
+            self.optimizers["predictor"] = AdamW(matching.parameters(), training.learning_rate or 0, weight_decay=decay)
+        self._seen: tuple[Tensor, Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
         if self.training.recipe == "official":
-            return len(self.rows)
+            return len(self.videos)
         return _STEPS_PER_EPOCH * (self.training.batch_size or 1)
 
-    def sample(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """A random window of a video, and which of its rows exist. Shapes: [window, C], [N]."""
-        rows = self.rows[index % len(self.rows)]
-        window = self.options.window
-        begin = int(rng.integers(0, max(len(rows) - window, 0) + 1))
-        piece = rows[begin : begin + window]
-        missing = window - len(piece)  # of a video shorter than a window; it is put in the middle
-        padded = np.pad(piece, ((missing // 2, missing - missing // 2), (0, 0)))
-        position = np.asarray(self.options.positions)
-        return padded, (position >= missing // 2) & (position < missing // 2 + len(piece))
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        """A random window of a video, which of its rows exist, and seconds between these. Shapes: [window, C], [N]."""
+        video = self.videos[index % len(self.videos)]
+        window, valid = draw_window(video.values, self.options, rng)
+        return window, valid, video.time.step * self.options.step
 
-    def collate(self, samples: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
-        """Shapes: [B, window, C], [B, N]."""
-        windows, valid = zip(*samples, strict=True)
-        return torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(valid))
+    def collate(self, samples: list[Sample]) -> tuple[Tensor, Tensor, Tensor]:
+        """Shapes: [B, window, C], [B, N], [B]."""
+        windows, valid, seconds = zip(*samples, strict=True)
+        return torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(valid)), torch.tensor(seconds)
 
-    def loss(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
         """One step of section 3.2."""
-        windows, valid = batch
-        adapted = self.networks["adapter"](windows, self.options.positions)  # [B, N, C]
-        z = F.normalize(adapted, dim=-1)
-        loss = similarity_matching(z, self.networks["predictor"](z), self.target, valid)
-        far = (z[:, 0] * z[:, -1]).sum(dim=-1).mean()  # raw cosine of the rows furthest apart
-        return {"loss": loss, "above_floor": loss - self.floor, "gate": self.adapter.alpha.tanh()[0], "far_cosine": far}
+        windows, valid, seconds = batch
+        adapted = self.networks["adapter"](windows, self.options.positions)  # [B, window, C] -> [B, N, C]
+        losses: dict[str, Tensor] = self.networks["matching"](adapted, valid, seconds)
+        self._seen = (SoLa.kept(windows, self.options.positions), adapted.detach(), valid)
+        return losses
+
+    def monitor(self) -> dict[str, float]:
+        """The gate, how much it changes, and what it does to similarity; see :func:`.monitor.gauge`."""
+        if self._seen is None:
+            return {}
+        return {"gate": float(self.adapter.alpha.detach().tanh()), **gauge(*self._seen)}
 
     def describe(self, index: int) -> str:
         """Name of the video."""
         return self.names[index % len(self.names)]
+
+
+def gate_apart(adapter: SoLa, training: SolaTraining) -> list[dict[str, object]]:
+    """Parameters for AdamW: α with a rate and a decay of its own, and the rest."""
+    rest = [parameter for name, parameter in adapter.named_parameters() if name != "alpha"]
+    decay = training.weight_decay
+    return [
+        {"params": rest, "lr": training.learning_rate, "weight_decay": decay},
+        {"params": [adapter.alpha], "lr": training.gate_rate, "weight_decay": decay if training.gate_decay else 0.0},
+    ]
 
 
 def train_adapter(
@@ -101,10 +110,15 @@ def train_adapter(
     Args:
         features: of all videos, alike (see ``FeatureStore.read_alike``).
         resume: continue an interrupted training.
+
+    Raises:
+        FeatureError: features that are adapted already.
+        OutputError: ``folder`` already holds a run and ``resume`` is off.
     """
     training = training.resolve(len(features))
-    refuse_adapted(next(iter(features.values())))
-    task = SolaTask({name: each.values for name, each in features.items()}, options, training)
+    source = next(iter(features.values()))
+    refuse_adapted(source)
+    task = SolaTask(features, options, training)
     loop = LoopOptions(
         epochs=training.epochs or 1,
         batch_size=training.batch_size or 1,
@@ -112,34 +126,9 @@ def train_adapter(
         validate_every=0,
         accelerator=device,
     )
-    source = next(iter(features.values()))
     settings = {"method": "sola", **asdict(options), **asdict(training), "videos": len(features)}
     settings |= {"channels": source.width, "encoder": source.encoder, "data": data_digest(features)}
     fit(task, folder, loop, resume=resume, settings=settings, title="Training SoLa")
-    task.adapter.save(folder, source)
-    return task.adapter.eval().requires_grad_(False).cpu()
-
-
-def convert_folder(adapter: SoLa, store: FeatureStore, out: str | Path, *, overwrite: bool = False) -> int:
-    """Write the adapted features of every video in ``store`` to ``out``; returns how many."""
-    if not overwrite:
-        require_free(store, out)
-    with progress("Adapting", len(store)) as report:
-        for name in store:
-            write_features(feature_path(out, name), adapter.adapt(store[name]))
-            report(1, name)
-    return len(store)
-
-
-def require_free(store: FeatureStore, out: str | Path) -> None:
-    """Raise :class:`OutputError` unless the adapted features of every video in ``store`` can be written to ``out``."""
-    for name in store:
-        path = feature_path(out, name)
-        if path.exists():
-            raise OutputError("already holds features", where=path, cure="choose another --out, or add --overwrite")
-        require_writable(path)
-
-
-def adapter_folder(out: str | Path) -> Path:
-    """Where the adapter lies that made the features in ``out``."""
-    return Path(out) / ADAPTER_FOLDER
+    adapter = task.adapter.eval().requires_grad_(False).cpu()
+    adapter.save(folder, source)
+    return adapter
