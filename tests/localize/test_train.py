@@ -13,7 +13,8 @@ from kinoscope.data.features import Features, FeatureTime, write_features
 from kinoscope.data.segments import Annotations, Segment, VideoAnnotation
 from kinoscope.errors import AnnotationError, FeatureError, OptionError, OutputError
 from kinoscope.localize.localizer import Localizer
-from kinoscope.localize.train import LocalizeTask, train_localizer
+from kinoscope.localize.task import LocalizeTask
+from kinoscope.localize.train import train_localizer
 from kinoscope.localize.train_options import LocalizeTrainOptions, rate_factor
 from kinoscope.localize.training_data import read_training_data, training_part
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..localize.train_options import LocalizeTrainOptions
+from ..localize.train_options import LocalizeTrainOptions, SolaMode
+from ..sola.options import Preset, SolaOptions
 
 EXAMPLES = """\
   kinoscope train localize labels.csv --features feats/ --out runs/fall
   kinoscope train localize labels.csv --features sola/ --out runs/fall --epochs 100 --seed 1
   kinoscope train localize labels.csv --features sola/ --out runs/fall --resume
+  kinoscope train localize labels.csv --features feats/ --sola joint --out runs/joint
+  kinoscope train localize labels.csv --features feats/ --sola two-stage --sola-preset recommended --out runs/two
 """
 
 
@@ -19,6 +22,10 @@ def run(
     features: Path,
     out: Path,
     options: LocalizeTrainOptions = LocalizeTrainOptions(),
+    sola: SolaMode = "none",
+    sola_weight: float = 1.0,
+    sola_preset: Preset = "official",
+    sola_options: SolaOptions = SolaOptions(),
     train_subset: str | None = None,
     validation_subset: str | None = None,
     protocol: str = "own",
@@ -36,6 +43,11 @@ def run(
             ActivityNet JSON.
         features: Folder that `kinoscope extract` or `kinoscope adapt` wrote.
         out: Folder for the model and the records of the run.
+        sola: Make the features temporally sensitive: before the head is trained (two-stage: as `kinoscope adapt` does,
+            on the training videos only), together with it by the losses of both (joint), or by the head's loss alone
+            (unified).
+        sola_weight: Weight of Similarity Matching in joint training.
+        sola_preset: official, or recommended: what did best in docs/results.md. Options that you give stand above it.
         train_subset: Train on videos of this split; by default "train" or "training", or all if none is marked.
         validation_subset: Score videos of this split now and then; by default those of the test, else validation split.
         protocol: How validation is scored, see `kinoscope evaluate`.
@@ -48,8 +60,10 @@ def run(
     """
     from ..data.annotations import read_annotations
     from ..data.feature_store import FeatureStore
+    from ..localize.localizer import ADAPTER
     from ..localize.train import train_localizer
     from ..pipeline import keep_adapter
+    from ..sola import load_adapter
     from .terminal import say
     from .times import feature_time
 
@@ -60,6 +74,9 @@ def run(
         store,
         out,
         options,
+        sola=sola,
+        sola_options=sola_options.with_preset(sola_preset),
+        sola_weight=sola_weight,
         train_subset=train_subset,
         validation_subset=validation_subset,
         protocol=protocol,
@@ -67,7 +84,11 @@ def run(
         workers=workers,
         accelerator=device,
     )
-    keep_adapter(features, out)
+    if sola == "none":
+        keep_adapter(features, out)
+    else:
+        gate = float(load_adapter(out / ADAPTER).state_dict()["alpha"].tanh())
+        say(f"SoLa: gate tanh α = {gate:+.3f} (0 is the identity)")
     for name, value in scores.items():
         say(f"{name}: {value:.4f}")
     say(f"Model of {len(model.classes)} classes → {out}. Use it: kinoscope localize VIDEO --model {out}")

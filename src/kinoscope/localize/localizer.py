@@ -26,6 +26,9 @@ from .network import ActionFormer, Levels
 from .options import ActionFormerOptions, DecodeOptions, options_from_dict
 from .pieces import can_be_cut, in_pieces
 
+ADAPTER = "adapter"
+"""Folder inside a trained model that holds the adapter of its features, if they are adapted."""
+
 KIND, VERSION = "localizer", 1
 _ROWS_PER_BATCH = 8192
 _MAKE_ANEW = "train it again, or copy the whole folder again"

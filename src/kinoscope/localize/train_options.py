@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
 from ..errors import OptionError
+from ..sola.options import SolaOptions
 from .options import ActionFormerOptions, at_least, between, levels_for
+
+SolaMode = Literal["none", "two-stage", "joint", "unified"]
+"""Where SoLa is trained: nowhere (features as they are); before the head; with the head by both losses; with the head
+by the head's loss alone, which the paper calls unified."""
 
 
 @dataclass(frozen=True)
@@ -113,3 +118,18 @@ def rate_factor(step: int, total: int, warmup: int, floor: float) -> float:
         return step / max(warmup - 1, 1)
     progress = (step - warmup) / max(total - warmup, 1)
     return floor + 0.5 * (1 - floor) * (1 + math.cos(math.pi * progress))
+
+
+def check_sola(mode: SolaMode, options: SolaOptions, weight: float) -> None:
+    """Raise :class:`OptionError` for a mode that does not exist, and for options that the mode has no use for."""
+    if mode not in get_args(SolaMode):
+        raise OptionError(f"sola is {mode!r}", cure=f"choose {', '.join(get_args(SolaMode))}")
+    changed = [field.name for field in fields(SolaOptions) if getattr(options, field.name) != field.default]
+    if mode == "none" and changed:
+        problem = f"{', '.join(changed)} {'belong' if len(changed) > 1 else 'belongs'} to SoLa, but sola is 'none'"
+        raise OptionError(problem, cure="choose a sola (two-stage, joint or unified), or leave these away")
+    if not 0 <= weight < math.inf:
+        raise OptionError(f"sola_weight is {weight}, but must be a number from 0 on")
+    if mode != "joint" and weight != 1:
+        cure = "choose sola joint, or leave sola_weight away"
+        raise OptionError(f"sola_weight weighs losses that are trained together, but sola is {mode!r}", cure=cure)
