@@ -21,6 +21,8 @@ COMMANDS = {
     "adapt": ("adapt", "trains SoLa on features, without labels, and writes converted features"),
     "train localize": ("train_localize", "trains a localisation head on your own labels"),
     "evaluate": ("evaluate", "scores predictions against ground truth, and says why"),
+    "probe-features": ("probe_features", "do features tell action from background, also near boundaries?"),
+    "report features": ("report_features", "similarity maps of features before and after SoLa, in one HTML file"),
     "probe": ("probe", "checks video files: codec, size, true rate, rotation, duration, damage"),
     "doctor": ("doctor", "checks this machine: packages, devices, weights"),
     "demo": ("demo", "the whole story on a sample video and on made videos"),

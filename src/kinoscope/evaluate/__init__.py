@@ -1,19 +1,31 @@
 """Programs over result files: how good predictions are, how sure that is, and why it is not better."""
 
 from .bootstrap import bootstrap_map, bootstrap_replicates
+from .boundary_probe import BoundaryProbe, BoundaryProbeOptions, boundary_probe
 from .detection import evaluate_detection, evaluate_files
+from .official_probe import OfficialProbe, official_probe
+from .probe_counts import Difference
+from .probe_split import ProbeSplit, split_videos
 from .protocols import PROTOCOLS, Protocol, get_protocol, list_protocols
 from .result import DetectionResult, Reason
 
 __all__ = [
     "PROTOCOLS",
+    "BoundaryProbe",
+    "BoundaryProbeOptions",
     "DetectionResult",
+    "Difference",
+    "OfficialProbe",
+    "ProbeSplit",
     "Protocol",
     "Reason",
     "bootstrap_map",
     "bootstrap_replicates",
+    "boundary_probe",
     "evaluate_detection",
     "evaluate_files",
     "get_protocol",
     "list_protocols",
+    "official_probe",
+    "split_videos",
 ]
