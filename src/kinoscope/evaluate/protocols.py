@@ -94,6 +94,6 @@ def get_protocol(protocol: str | Protocol) -> Protocol:
     if protocol.lower() in PROTOCOLS:
         return PROTOCOLS[protocol.lower()]
     guess = get_close_matches(protocol.lower(), PROTOCOLS, n=1)
-    known = ", ".join(list_protocols())
+    known = f"{', '.join(list_protocols())}; and gebd for boundaries"
     cure = f"did you mean {guess[0]}? Known: {known}" if guess else f"known: {known}"
     raise OptionError(f"there is no protocol {protocol!r}", cure=cure)

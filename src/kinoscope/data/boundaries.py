@@ -1,0 +1,159 @@
+"""Event boundaries, moments at which something changes: the nouns, and the files that hold found ones.
+
+The file: ``{"version": "kinoscope-boundaries-1", "boundaries": {video: [{"time": seconds, "score": 0.8}, …]}}``, or a
+table ``video,time,score``. Read is also ``{video: [seconds, …]}``, as in generic event boundary detection (GEBD). What
+is true is read by :mod:`kinoscope.data.boundary_truth`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import AnnotationError
+from ..files import write_json, write_text
+from .annotations_checks import shorten
+from .annotations_csv import guard
+from .segments import video_name
+
+FORMAT = "kinoscope-boundaries-1"
+
+_EXPECTED = (
+    f'boundaries look like {{"version": "{FORMAT}", "boundaries": {{"video": [{{"time": 1.5, "score": 0.8}}]}}}}'
+)
+_PICKLES = (".pkl", ".pickle")
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """A moment at which something changes, in seconds from the beginning of the video; found ones carry a ``score``."""
+
+    time: float
+    score: float | None = None
+    """From 0 to 1: how clearly it stands out."""
+
+
+def write_boundaries_json(path: str | Path, boundaries: Mapping[str, Sequence[Boundary]], **meta: Any) -> None:
+    """Write boundaries by video name; ``meta`` goes to ``external_data``.
+
+    Raises:
+        AnnotationError: a time that is not finite and from 0 on, or a score that is not finite.
+        OutputError: the file cannot be written.
+    """
+    rows = {name: [_row(each, name, path) for each in found] for name, found in boundaries.items()}
+    write_json(path, {"version": FORMAT, "boundaries": rows, "external_data": meta})
+
+
+def write_boundaries_csv(path: str | Path, boundaries: Mapping[str, Sequence[Boundary]]) -> None:
+    """Write boundaries as ``video,time,score``; a video without any gets a row of its name alone.
+
+    Raises:
+        AnnotationError, OutputError: as :func:`write_boundaries_json`.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")  # as predictions are written
+    writer.writerow(("video", "time", "score"))
+    for name, found in boundaries.items():
+        if not found:
+            writer.writerow((guard(name), "", ""))
+        for row in (_row(each, name, path) for each in found):
+            writer.writerow((guard(name), row["time"], row.get("score", "")))
+    write_text(path, text.getvalue())
+
+
+def read_boundaries(path: str | Path) -> dict[str, tuple[Boundary, ...]]:
+    """Boundaries by video name, in the order of the file. Times outside of the video are kept.
+
+    Raises:
+        AnnotationError: not such a file; a time or score that is no finite number, with its place.
+    """
+    tree = read_tree(path)
+    videos = tree.get("boundaries", tree) if isinstance(tree, dict) else tree
+    version = tree.get("version", FORMAT) if isinstance(tree, dict) and "boundaries" in tree else FORMAT
+    if version != FORMAT:
+        raise AnnotationError(f"is of version {shorten(version)}, not {FORMAT!r}", where=path, cure="update Kinoscope")
+    if not isinstance(videos, dict) or {"database", "results"} & videos.keys():
+        kind = "segments" if isinstance(videos, dict) else type(videos).__name__
+        raise AnnotationError(f"holds no boundaries but {kind}", where=path, cure=_EXPECTED)
+    found: dict[str, tuple[Boundary, ...]] = {}
+    for key, rows in videos.items():
+        where = f"{path}: [{json.dumps(key)}]"
+        if not isinstance(rows, list):
+            raise AnnotationError(f"is {shorten(rows)}, not a list of boundaries", where=where, cure=_EXPECTED)
+        if video_name(key) in found:
+            raise AnnotationError("names a video a second time", where=where, cure="keep one of the two")
+        found[video_name(key)] = tuple(_boundary(row, f"{where}[{index}]") for index, row in enumerate(rows))
+    return found
+
+
+def read_tree(path: str | Path) -> Any:
+    """The content of a JSON file; what is none is refused with its cause, a pickle without opening it.
+
+    Raises:
+        AnnotationError: missing, not text, not JSON, a pickle, or an object that names a key twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise AnnotationError("is a folder" if path.is_dir() else "no such file", where=path, cure="check the path")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise AnnotationError(f"cannot be read: {(error.strerror or str(error)).lower()}", where=path) from error
+    if path.suffix.lower() in _PICKLES or data[:1] == b"\x80":
+        raise AnnotationError(
+            "is a pickle, which can run programs when it is read, so it was not opened",
+            where=path,
+            cure="if you trust its source, turn it into JSON once, with pickle.load and json.dump in Python",
+        )
+    try:
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique)
+    except UnicodeDecodeError as error:
+        raise AnnotationError("is not UTF-8 text", where=path, cure=_EXPECTED) from error
+    except json.JSONDecodeError as error:
+        where = f"{path}:{error.lineno}:{error.colno}"
+        raise AnnotationError(f"not JSON: {error.msg}", where=where, cure=_EXPECTED) from error
+    except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply
+        raise AnnotationError(f"cannot be used: {error}", where=path, cure=_EXPECTED) from error
+
+
+def number(value: Any, what: str, where: str) -> float:
+    """A finite number from JSON, which may be written as text. Raises :class:`AnnotationError` for anything else."""
+    try:
+        found = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise AnnotationError(f"{what} is {shorten(value)}", where=where, cure="give a finite number, in seconds")
+    return found
+
+
+def _boundary(row: Any, where: str) -> Boundary:
+    if not isinstance(row, dict):
+        return Boundary(number(row, "a time", where))
+    score = row.get("score")
+    return Boundary(
+        number(row.get("time"), "time", where), None if score is None else number(score, "score", f"{where}.score")
+    )
+
+
+def _row(boundary: Boundary, name: str, path: str | Path) -> dict[str, float]:
+    time, score = float(boundary.time), boundary.score
+    if not (math.isfinite(time) and time >= 0 and math.isfinite(score or 0)):
+        problem = f"a boundary of {name!r} has the time {time:g} and the score {score}"
+        raise AnnotationError(problem, where=path, cure="give finite numbers, times from 0 on")
+    return {"time": time} if score is None else {"time": time, "score": float(score)}
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    tree = dict(pairs)
+    if len(tree) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {shorten(twice)} occurs twice in one object")
+    return tree
