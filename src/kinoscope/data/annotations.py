@@ -80,7 +80,7 @@ def read_predictions(path: str | Path, *, on_flaw: OnFlaw = "keep") -> Annotatio
 
 
 def _read(path: Path, on_flaw: OnFlaw, classes: Iterable[str] | None, root: Path | None) -> Annotations:
-    text = _text(path)
+    text = read_text(path)
     if text.lstrip()[:1] in ("{", "["):
         section, videos = annotations_json.parse_tree(text, path)
         builder = AnnotationBuilder(
@@ -93,7 +93,7 @@ def _read(path: Path, on_flaw: OnFlaw, classes: Iterable[str] | None, root: Path
     return builder.finish()
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
     """The file as text; every way in which it may not be text gets its own message."""
     if path.is_dir():
         raise AnnotationError("is a folder, not an annotation file", where=path, cure="name the file in it")

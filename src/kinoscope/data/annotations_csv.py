@@ -38,7 +38,7 @@ def read_table(text: str, path: Path, builder: AnnotationBuilder) -> None:
     """
     header_line = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = _delimiter(header_line)
-    rows = _rows(text, path, delimiter)
+    rows = table_rows(text, path, delimiter)
     line, header = next(rows, (1, []))
     columns = _columns(header, f"{path}:{line}")
     for line, cells in rows:
@@ -82,7 +82,7 @@ def locate(path: Path) -> Callable[[object], str]:
     return lambda line: f"{path}:{line}"
 
 
-def _rows(text: str, path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def table_rows(text: str, path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Records with the line on which each begins, counted as an editor counts; blank lines are skipped."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     begins = 1

@@ -27,7 +27,7 @@ def parse_tree(text: str, path: Path) -> tuple[str, dict[str, Any]]:
     Raises:
         AnnotationError: not JSON, a key given twice, or another layout than ActivityNet's.
     """
-    tree = _parse(text, path)
+    tree = parse_json(text, path)
     section = next((key for key in ("database", "results") if isinstance(tree, dict) and key in tree), None)
     if section is None or not isinstance(tree[section], dict):
         raise AnnotationError(f"not an annotation file: {_shape(tree)}", where=path, cure=_EXPECTED)
@@ -43,7 +43,7 @@ def read_tree(videos: dict[str, Any], section: str, builder: AnnotationBuilder) 
             _read_list(builder.video(name, (name, None, None)), name, entry, builder)
 
 
-def _parse(text: str, path: Path) -> Any:
+def parse_json(text: str, path: Path) -> Any:
     """JSON, or a refusal that leads to the line; NaN and Infinity pass here and are refused later, with their place."""
     try:
         return json.loads(text, object_pairs_hook=_unique)

@@ -84,8 +84,7 @@ def read_layout(path: Path) -> Layout:
         size = os.fstat(file.fileno()).st_size
         try:
             return _npy_layout(file, size) if npy else _safetensors_layout(file, size)
-        # SyntaxError: of the header of .npy, which is Python; the last three: of hostile nesting and sizes
-        except (ValueError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
+        except (ValueError, RecursionError) as error:  # RecursionError: of hostile nesting
             kind, cure = ("an array", _PLAIN) if npy else ("features", "extract it again")
             raise FeatureError(f"cannot be read as {kind}: {error}"[:300], cure=cure) from error
 
@@ -142,14 +141,17 @@ def _safetensors_layout(file: BinaryIO, size: int) -> Layout:
 
 def _span(name: str, entry: Any) -> tuple[int, int]:
     """Begin and end of a tensor in the data; its shape must fill it."""
-    kind, shape, span = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
-    whole = [*shape, *span] if isinstance(shape, list) and isinstance(span, list) and len(span) == 2 else [-1]
-    if not isinstance(kind, str) or not all(type(number) is int and number >= 0 for number in whole):
+    match entry:
+        case {"dtype": str(kind), "shape": list(shape), "data_offsets": [begin, end]}:
+            understood = all(type(number) is int and number >= 0 for number in (*shape, begin, end))
+        case _:
+            understood = False
+    if not understood:
         raise ValueError(f"the entry of {name[:60]!r} is not understood")
     size = np.dtype(_NUMBERS[kind]).itemsize if kind in _NUMBERS else _SIZES.get(kind)
-    if size is not None and prod(shape) * size != span[1] - span[0]:
+    if begin > end or (size is not None and prod(shape) * size != end - begin):
         raise ValueError(f"the shape of {name[:60]!r} does not fill its bytes")
-    return span[0], span[1]
+    return begin, end
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -162,7 +164,10 @@ def _npy_layout(file: BinaryIO, size: int) -> Layout:
     version = np.lib.format.read_magic(file)
     if version not in _NPY_HEADERS:
         raise ValueError(f"version {version} of the format")
-    shape, fortran, dtype = _NPY_HEADERS[version](file)
+    try:
+        shape, fortran, dtype = _NPY_HEADERS[version](file)
+    except Exception as error:  # NumPy reads Python's notation, which can be wrong in more ways than it says
+        raise ValueError(f"its header is not understood: {error}") from error
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     if dtype.kind not in "fiu":

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import FeatureError
-from .features import Features, FeatureTime, read_features
+from .durations import refuse_lengths
+from .feature_checks import check_features
+from .features import Features, FeatureTime, TimelessError, read_features
 
 ADAPTER_FOLDER = "sola-adapter"
 """Beside adapted features lies the adapter that made them, in a folder of this name."""
 
 _SUFFIXES = (".safetensors", ".npy")
+_KEPT = 500  # mapped files that a store keeps open; a process may have about a thousand
 
 
 class FeatureStore(Mapping[str, Features]):
-    """Features by video name, read from disk each time they are asked for.
+    """Features by video name, read from disk each time they are asked for (but see :meth:`mapped`).
 
     A name is also found by its last part alone (``07`` for ``fall/07``) when only one video has it, so that
     annotations may be written relative to another folder than features.
 
     Args:
         folder: where the files are.
-        time: the time of ``.npy`` files of other tools, which do not hold it.
+        time: of files that do not hold it, such as ``.npy`` files of other tools.
         file_names: other names of videos → the names of their files (see ``Annotations.file_names``).
+        durations: lengths of videos in seconds by name (see ``read_durations``), for files that do not hold theirs.
 
     Raises:
-        FeatureError: ``folder`` does not exist or holds no features, or two files are for one video.
+        FeatureError: ``folder`` does not exist or holds no features, two files are for one video, or ``durations``
+            are of other videos.
     """
 
     def __init__(
-        self, folder: str | Path, time: FeatureTime | None = None, file_names: Mapping[str, str] | None = None
+        self,
+        folder: str | Path,
+        time: FeatureTime | None = None,
+        file_names: Mapping[str, str] | None = None,
+        *,
+        durations: Mapping[str, float] | None = None,
     ) -> None:
         self.folder, self.time, self.file_names = Path(folder), time, dict(file_names or {})
+        self._kept: dict[Path, Features] | None = None  # by path; none: nothing is kept
         if not self.folder.is_dir():
             cure = "make it with: kinoscope extract VIDEOS --out FEATURES"
             raise FeatureError("no such folder of features", where=self.folder, cure=cure)
@@ -55,6 +70,7 @@ class FeatureStore(Mapping[str, Features]):
                 where=self.folder,
                 cure="make them with: kinoscope extract VIDEOS --out FEATURES",
             )
+        self._durations = self._durations_by_path(durations) if durations is not None else {}
 
     def path_of(self, name: str) -> Path:
         """The file of the video ``name``. Raises :class:`KeyError` if there is none, or several could be meant."""
@@ -68,7 +84,28 @@ class FeatureStore(Mapping[str, Features]):
         return self._paths[candidates[0]]
 
     def __getitem__(self, name: str) -> Features:
-        return read_features(self.path_of(name), self.time)
+        path = self.path_of(name)
+        if self._kept is None:
+            return self._timed(path, read_features(path, self.time))
+        if path not in self._kept:
+            if len(self._kept) >= _KEPT:
+                del self._kept[next(iter(self._kept))]  # the oldest
+            self._kept[path] = self.open(name)
+        return self._kept[path]
+
+    def open(self, name: str) -> Features:
+        """Features of ``name`` mapped from their file, not read and not checked (see :func:`read_features`)."""
+        path = self.path_of(name)
+        return self._timed(path, read_features(path, self.time, mapped=True))
+
+    def mapped(self) -> FeatureStore:
+        """The same store, whose features are mapped and kept open: for many short looks, as training takes them.
+
+        It goes to other processes as a list of files. Values have the numbers of their files.
+        """
+        store = copy.copy(self)
+        store._kept = {}
+        return store
 
     def __contains__(self, name: object) -> bool:
         """Whether ``name`` has features; the file is not read."""
@@ -83,39 +120,76 @@ class FeatureStore(Mapping[str, Features]):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def select(self, names: Iterable[str]) -> dict[str, Path]:
-        """The files of the videos ``names``. Raises :class:`FeatureError` that lists the videos without one."""
-        found, missing = {}, []
-        for name in names:
-            try:
-                found[name] = self.path_of(name)
-            except KeyError:
-                several = self._by_last.get(Path(name).name, [])
-                missing.append(f"{name} (could be {' or '.join(several[:3])})" if several else name)
-        if missing:
-            shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-            raise FeatureError(
-                f"no features of {len(missing)} annotated videos: {shown}",
-                where=self.folder,
-                cure="extract them, or take these videos out of the annotations",
-            )
-        return found
-
     def read_alike(self) -> dict[str, Features]:
-        """All features; they must come from one encoder, at one rate and width.
+        """All features, mapped, after every row was looked at once; they come from one encoder, at one rate and width.
+
+        Warns, once each for all videos, of rows that are zero, constant or repeated, of lengths that do not fit the
+        duration, and of videos that ``durations`` does not know. Values have the numbers of their files.
 
         Raises:
-            FeatureError: two files differ; both are named.
+            FeatureError: files that differ (two are named), have no time, or hold NaN or infinity; ``durations`` that
+                are numbers of rows.
         """
-        everything: dict[str, Features] = {}
-        first = ""
-        for name in self:
-            everything[name] = self[name]
-            first = first or name
-            if problem := difference(everything[first], everything[name]):
+        everything = self._open_all()
+        first = next(iter(everything))
+        for name, features in everything.items():
+            if problem := difference(everything[first], features):
                 cure = "keep the features of each encoder in a folder of their own"
                 raise FeatureError(f"{problem} in {first!r} and {name!r}", where=self.folder, cure=cure)
+        if self._durations:
+            given = {name: self._durations[path] for name, path in self._paths.items() if path in self._durations}
+            refuse_lengths(everything, given, self.folder)
+            self._warn_of_unknown_durations(everything)
+        check_features(everything, self.path_of)
         return everything
+
+    def _open_all(self) -> dict[str, Features]:
+        """Every file mapped. Whether the user must give a time is told once, with how many files need it."""
+        opened: dict[str, Features] = {}
+        timeless: list[TimelessError] = []
+        for name in self:
+            try:
+                opened[name] = self.open(name)
+            except TimelessError as error:
+                timeless.append(error)
+        if timeless:
+            count = f"; so have {len(timeless) - 1} more of {len(self)} files" if len(timeless) > 1 else ""
+            raise FeatureError(timeless[0].problem + count, where=timeless[0].where, cure=timeless[0].cure)
+        return opened
+
+    def _timed(self, path: Path, features: Features) -> Features:
+        """``features`` with the duration that the table gives, where the file has none."""
+        if features.time.duration is not None or path not in self._durations:
+            return features
+        return replace(features, time=replace(features.time, duration=self._durations[path]))
+
+    def _durations_by_path(self, durations: Mapping[str, float]) -> dict[Path, float]:
+        """A video's own name counts first, then other ways to write it, where these agree."""
+        exact: dict[Path, float] = {}
+        near: dict[Path, set[float]] = defaultdict(set)
+        for name, seconds in durations.items():
+            if name in self._paths:
+                exact[self._paths[name]] = seconds
+                continue
+            for other in (name, f"v_{Path(name).name}"):  # as ActivityNet's files are called
+                if other in self:
+                    near[self.path_of(other)].add(seconds)
+                    break
+        found = {path: seconds.pop() for path, seconds in near.items() if len(seconds) == 1} | exact
+        if not found:
+            shown = ", ".join(repr(name) for name in list(durations)[:2])
+            problem = f"holds {next(iter(self._paths))!r}, but the durations are of other videos: {shown}"
+            raise FeatureError(problem, where=self.folder, cure="give durations by the names of the files")
+        return found
+
+    def _warn_of_unknown_durations(self, features: Mapping[str, Features]) -> None:
+        unknown = [name for name, each in features.items() if each.time.duration is None]
+        if unknown:
+            problem = f"no duration is known of {len(unknown)} of {len(features)} videos"
+            warnings.warn(f"{problem} (the first: {unknown[0]!r}): the end of their rows is taken", stacklevel=3)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": None if self._kept is None else {}}
 
 
 def difference(a: Features, b: Features) -> str | None:

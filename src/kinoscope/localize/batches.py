@@ -6,6 +6,7 @@ Source: specification sections 1.7 and 1.8.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,18 +19,18 @@ _TRIES = 200
 """How often a crop is drawn anew when it holds no segment."""
 
 
-def pad(videos: Sequence[NDArray[np.float32]], length: int | None = None) -> tuple[Tensor, Tensor]:
+def pad(videos: Sequence[NDArray[Any]], length: int | None = None) -> tuple[Tensor, Tensor]:
     """Zero-pad videos at the end to the longest, or to ``length``.
 
     Shape:
-        each [T_i, C] → features [B, T, C], mask [B, T] (true where there is input).
+        each [T_i, C], any numbers → features [B, T, C] float32, mask [B, T] (true where there is input).
     """
     lengths = [len(video) for video in videos]
     longest = max(lengths) if length is None else length
-    features = torch.zeros(len(videos), longest, videos[0].shape[1])
+    features = np.zeros((len(videos), longest, videos[0].shape[1]), np.float32)
     for row, video in enumerate(videos):
-        features[row, : len(video)] = torch.from_numpy(np.ascontiguousarray(video))
-    return features, torch.arange(longest) < torch.tensor(lengths)[:, None]
+        features[row, : len(video)] = video  # the only copy: a mapped file is read and converted here
+    return torch.from_numpy(features), torch.arange(longest) < torch.tensor(lengths)[:, None]
 
 
 def padded_length(rows: int, head: ActionFormerOptions) -> int:
@@ -52,7 +53,7 @@ def chunk_multiple(head: ActionFormerOptions) -> int:
 
 
 def crop(
-    features: NDArray[np.float32],
+    features: NDArray[Any],
     segments: NDArray[np.float64],
     labels: NDArray[np.int64],
     *,
@@ -61,7 +62,7 @@ def crop(
     rng: np.random.Generator,
     keep: float = 0.5,
     shortest: float = 0.9,
-) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.int64]]:
     """A random stretch of a training video, with what it shows of its segments.
 
     A video of up to ``max_length`` rows loses at most 1 − ``shortest`` of them; a longer one is cut to ``max_length``.

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
+from ..data.feature_checks import inspect_rows
 from ..data.features import Features, FeatureTime
 from ..errors import FeatureError, OptionError
 
@@ -94,10 +93,10 @@ def check_rows(features: Features, where: str | None = None) -> None:
     """Raise :class:`FeatureError` when there is no row, or one that holds NaN or infinity."""
     if not len(features):
         raise FeatureError("features have no row", where=where, cure="extract them again")
-    bad = ~np.isfinite(features.values).all(axis=1)
-    if bad.any():
+    bad = inspect_rows(features.values).broken
+    if bad.count:
         raise FeatureError(
-            f"{int(bad.sum())} of {len(bad)} rows hold NaN or infinity, the first is row {int(bad.argmax())}",
+            f"{bad.count} of {len(features)} rows hold NaN or infinity, the first is row {bad.first}",
             where=where,
             cure="extract them again",
         )

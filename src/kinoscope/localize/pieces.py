@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,11 +18,11 @@ def can_be_cut(network: ActionFormer) -> bool:
     return network.options.mask_clean and min(network.options.windows) > 1
 
 
-def in_pieces(network: ActionFormer, values: NDArray[np.float32], rows: int = _ROWS) -> Levels:
+def in_pieces(network: ActionFormer, values: NDArray[Any], rows: int = _ROWS) -> Levels:
     """The head's output for one video, computed from ``rows`` rows at a time and what these depend on.
 
     Shape:
-        values [T, C] → per level (class logits [1, T_l, K], offsets [1, T_l, 2]).
+        values [T, C], any numbers → per level (class logits [1, T_l, K], offsets [1, T_l, 2]).
     """
     head, device = network.options, next(network.parameters()).device
     coarsest = head.strides[-1]  # cuts at its multiples fall between the same points at every level
@@ -29,7 +31,7 @@ def in_pieces(network: ActionFormer, values: NDArray[np.float32], rows: int = _R
     for begin in range(0, len(values), rows):
         end = min(begin + rows, len(values))
         left, right = max(begin - margin, 0), min(end + margin, len(values))
-        piece = torch.from_numpy(np.ascontiguousarray(values[left:right]))[None].to(device)  # [1, T', C]
+        piece = torch.from_numpy(np.array(values[left:right], dtype=np.float32))[None].to(device)  # [1, T', C]
         outputs = network(piece, torch.ones(piece.shape[:2], dtype=torch.bool, device=device))
         inside = [slice((begin - left) // stride, -(-(end - left) // stride)) for stride in head.strides]
         pieces.append([(a[:, own].cpu(), b[:, own].cpu()) for (a, b), own in zip(outputs, inside, strict=True)])
