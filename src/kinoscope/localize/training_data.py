@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.feature_store import FeatureStore
 from ..data.features import Features
 from ..data.segments import Annotations
 from ..errors import AnnotationError, FeatureError, OptionError
@@ -106,7 +107,7 @@ def _read_each(
         except KeyError:
             missing.append(name)
             continue
-        check_rows(values, name)
+        check_rows(values, str(features.path_of(name)) if isinstance(features, FeatureStore) else name)
         check_within(part, name, values)
         videos.append(_on_grid(name, part, values, classes))
         yield name, values
