@@ -1,9 +1,10 @@
-"""A small real video with its thumbnails, and a report that uses every part of a page."""
+"""A small real video with its thumbnails, a report that uses every part of a page, and a browser to look at it."""
 
 from __future__ import annotations
 
 import io
 import math
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,3 +95,63 @@ def full_report(full_page: VideoPage, tmp_path_factory: pytest.TempPathFactory, 
     table = Table("mAP", ["Features", "mAP", HOSTILE], [["raw", 41.25, "12 %"], ["SoLa", 9.5, math.nan]], HOSTILE)
     settings = {"command": f"kinoscope localize {HOSTILE}", "date": "2026-01-01", HOSTILE: "x"}
     return Report(f"Report {HOSTILE}", (full_page, pictures, hostile), (table,), settings, (HOSTILE,))
+
+
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PHONE, DESKTOP = (390, 844), (1280, 900)
+WIDTHS = (PHONE, (768, 1024), DESKTOP, (1440, 900))
+
+
+@pytest.fixture(scope="package")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens a file at a size; afterwards nothing may have been logged or asked from the network."""
+    complaints, opened = [], []
+
+    def open_at(path, size=DESKTOP, scheme="light"):
+        page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+        opened.append(page)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: request.url.startswith("http") and complaints.append(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_selector("html.ready", state="attached")
+        return page
+
+    yield open_at
+    for page in opened:
+        page.close()
+    assert complaints == []
+
+
+def shown(page, selector):
+    return page.locator(f".page:not([hidden]) {selector}")
+
+
+def until(page, condition):
+    """Waits for a JavaScript condition; playwright's own waiting evaluates text, which the page's policy forbids."""
+    for _ in range(500):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(20)
+    pytest.fail(f"never came true: {condition}")

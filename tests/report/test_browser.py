@@ -1,40 +1,15 @@
 """The report as people see it: drawn by a headless Chromium, clicked, and played."""
 
 import os
-import shutil
 
 import pytest
 
 from kinoscope.data.segments import Segment
 from kinoscope.report import Report, VideoPage, write_report
 
-from .conftest import HOSTILE, SECONDS
+from .conftest import DESKTOP, HOSTILE, PHONE, SECONDS, WIDTHS, shown, until
 
 pytestmark = pytest.mark.browser
-
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-_PHONE, _DESKTOP = (390, 844), (1280, 900)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -44,42 +19,8 @@ def report_file(full_report, tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def open_page(browser):
-    """Opens a file at a size; afterwards nothing may have been logged or asked from the network."""
-    complaints, opened = [], []
-
-    def open_at(path, size=_DESKTOP, scheme="light"):
-        page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-        opened.append(page)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: request.url.startswith("http") and complaints.append(request.url))
-        page.goto(path.as_uri())
-        page.wait_for_selector("html.ready", state="attached")
-        return page
-
-    yield open_at
-    for page in opened:
-        page.close()
-    assert complaints == []
-
-
-def shown(page, selector):
-    return page.locator(f".page:not([hidden]) {selector}")
-
-
 def video_time(page):
     return page.evaluate("document.querySelector('video').currentTime")
-
-
-def until(page, condition):
-    """Waits for a JavaScript condition; playwright's own waiting evaluates text, which the page's policy forbids."""
-    for _ in range(500):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(20)
-    pytest.fail(f"never came true: {condition}")
 
 
 def wait_for_video(page):
@@ -95,7 +36,7 @@ def share_of(page, bar):
     )
 
 
-@pytest.mark.parametrize("size", [_PHONE, _DESKTOP])
+@pytest.mark.parametrize("size", [PHONE, DESKTOP])
 def test_bars_stand_where_their_times_are(open_page, report_file, full_page, size):
     page = open_page(report_file, size)
     assert shown(page, ".bar.prediction").count() == len(full_page.segments)
@@ -122,7 +63,7 @@ def test_no_page_is_wider_than_its_window(open_page, report_file, scheme):
         page.locator("nav a").nth(index).click()
         for summary in shown(page, "details summary").all():
             summary.click()
-        for width, height in (_PHONE, (768, 1024), _DESKTOP, (1440, 900)):
+        for width, height in WIDTHS:
             page.set_viewport_size({"width": width, "height": height})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             if folder:
@@ -176,7 +117,7 @@ def test_the_keyboard_reaches_everything(open_page, report_file):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert video_time(page) == pytest.approx(2, abs=0.01)
-    assert ruler.get_attribute("aria-valuetext") == "0:02.00"
+    until(page, "document.querySelector('.ruler').getAttribute('aria-valuetext') === '0:02.00'")  # told by an event
     page.keyboard.press("Tab")  # one stop for all bars
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "jump, 0:02.00 – 0:04.00, score 0.900"
@@ -267,7 +208,7 @@ def test_a_linked_video_plays(open_page, sample, tmp_path):
 
 
 def test_without_a_script_the_tables_are_there(browser, report_file, full_page):
-    page = browser.new_page(viewport={"width": _PHONE[0], "height": _PHONE[1]}, java_script_enabled=False)
+    page = browser.new_page(viewport={"width": PHONE[0], "height": PHONE[1]}, java_script_enabled=False)
     page.goto(report_file.as_uri())
     assert page.locator("section.page:visible").count() == 3
     assert page.locator("#video-1 table.segments tr:visible").count() == 1 + len(full_page.segments)
@@ -276,7 +217,7 @@ def test_without_a_script_the_tables_are_there(browser, report_file, full_page):
 
 
 def test_a_hostile_name_is_shown_and_not_run(open_page, report_file):
-    page = open_page(report_file, _PHONE)
+    page = open_page(report_file, PHONE)
     page.locator("nav a").nth(2).click()
     assert HOSTILE[:40] in shown(page, "h2").inner_text()
     assert HOSTILE[:40] in shown(page, ".row .name").first.inner_text()
@@ -298,7 +239,7 @@ def test_an_hour_with_thousands_of_segments_can_be_zoomed(open_page, tmp_path):
     for _ in range(4):
         page.get_by_role("button", name="Zoom in").click()
     assert page.locator(".ruler").bounding_box()["width"] == pytest.approx(16 * before, rel=0.01)
-    assert page.evaluate("document.documentElement.scrollWidth") <= _DESKTOP[0]
+    assert page.evaluate("document.documentElement.scrollWidth") <= DESKTOP[0]
     page.locator(".bar").nth(1000).evaluate("bar => bar.click()")
     page.wait_for_timeout(100)
     assert page.locator(".bar.active").count() == 1

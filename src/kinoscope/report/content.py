@@ -35,35 +35,12 @@ class SimilarityMap:
     """Centre of each row and column, in seconds, evenly spaced. Shape: [N]."""
     values: np.ndarray
     """Cosines from -1 to 1; NaN where there is none. Shape: [N, N]."""
+    group: str = ""
+    """Maps of one group stand side by side under this heading; a page shows its groups one below the other."""
 
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.times),) * 2:
             raise ValueError(f"map {self.title!r} has shape {self.values.shape}, but {len(self.times)} times")
-
-
-def similarity_map(features: np.ndarray, times: Sequence[float], title: str, *, max_size: int = 160) -> SimilarityMap:
-    """The self-similarity of a video's features, small enough to be drawn.
-
-    More than ``max_size`` rows are pooled into that many: a cell is then the mean cosine of the pairs it stands for,
-    so its diagonal tells how steady the features are within one cell.
-
-    Shape:
-        features: [T, C]; times: [T], in seconds; the map: [N, N] with N = min(T, max_size).
-    """
-    rows = np.asarray(features, dtype=np.float64)
-    if rows.ndim != 2 or len(rows) != len(times):
-        raise ValueError(f"features {rows.shape} must be [T, C] with one of {len(times)} times for each row")
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)  # [T, 1]
-    rows = rows / np.where(norms == 0, 1.0, norms)  # a row of zeros resembles nothing: cosine 0
-    size = min(len(rows), max_size)
-    if size == 0:
-        return SimilarityMap(title, (), np.zeros((0, 0)))
-    starts = np.arange(size) * len(rows) // size
-    counts = np.diff(starts, append=len(rows))
-    # The mean of all cosines between two groups of unit rows is the dot product of the groups' means.
-    rows = np.add.reduceat(rows, starts, axis=0) / counts[:, None]  # [T, C] -> [N, C]
-    centres = np.add.reduceat(np.asarray(times, dtype=np.float64), starts) / counts  # [T] -> [N]
-    return SimilarityMap(title, centres.tolist(), np.clip(rows @ rows.T, -1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -87,7 +64,8 @@ class VideoPage:
     curves: Sequence[Curve] = ()
     """The curves with the highest peaks are shown first, the others can be switched on."""
     maps: Sequence[SimilarityMap] = ()
-    """Usually two: before and after SoLa. They are drawn side by side on one colour scale."""
+    """Usually two: before and after SoLa. They are drawn side by side on one colour scale, marked where the truth's
+    segments start and end."""
     media: bytes | Path | None = None
     """The video, or a preview of it that browsers can play. Bytes are always put into the report; see
     :func:`kinoscope.report.write_report` for files."""
@@ -97,6 +75,11 @@ class VideoPage:
     """Drawn as a film strip; they stand in for the player where the browser cannot play the video."""
     notes: Sequence[str] = ()
     """Warnings about this video: damage, low confidence."""
+    map_notes: Sequence[str] = ()
+    """What a reader of the maps must know; said under them."""
+    film: bool = True
+    """Whether the page is about a video that can be watched. Without, it has no player and no list of segments: maps
+    come first."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +93,37 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Line:
+    """One line of a :class:`Chart`. A value that is NaN leaves a gap in it."""
+
+    label: str
+    x: Sequence[float]
+    """Ascending. Shape: [N]."""
+    y: Sequence[float]
+    """Shape: [N]."""
+    wanted: bool = False
+    """Dashed and without colour: not measured, but what the others are compared with."""
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y):
+            raise ValueError(f"line {self.label!r} has {len(self.x)} positions, but {len(self.y)} values")
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over one axis, at the top of the report. Whoever cannot see them reads ``alternative`` and the tables."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: Sequence[Line]
+    alternative: str
+    """What the picture shows, in words."""
+    notes: Sequence[str] = ()
+    """What it says; printed under it."""
+
+
+@dataclass(frozen=True)
 class Report:
     """One HTML report: tables, one page per video, and what made it."""
 
@@ -120,3 +134,7 @@ class Report:
     """What made the report: command, model, options, versions, date."""
     notes: Sequence[str] = ()
     """Warnings about the whole report."""
+    charts: Sequence[Chart] = ()
+    """Pictures above the tables."""
+    intro: str = ""
+    """How to read the report, in a sentence or two."""

@@ -36,16 +36,13 @@ def clock(seconds: float) -> str:
 def page_section(index: int, page: VideoPage, media: Media) -> str:
     """One video: heading, notes, empty places which the script fills, and the tables of segments."""
     notes = [*page.notes, *([media.note] if media.href else [])]  # with neither file nor link, the player's place tells
+    timeline, maps = '<div class="card timeline" hidden></div>', '<div class="maps" hidden></div>'
     parts = [
         f'<section class="page" id="video-{index + 1}" data-page="{index}" aria-labelledby="name-{index + 1}">',
         f'<header class="page-head"><h2 id="name-{index + 1}"><bdi>{text(page.name)}</bdi></h2>',
         f"<p>{_facts(page)}</p></header>",
         note_list(notes),
-        '<div class="stage"><div class="player" hidden></div>',
-        '<div class="card side"><div class="side-scroll">',
-        segment_table("Segments", page.segments, "segments"),
-        "</div></div></div>",
-        '<div class="card timeline" hidden></div><div class="maps" hidden></div>',
+        *([_stage(page), timeline, maps] if page.film else [maps, timeline]),
     ]
     if page.truth:
         parts.append(f"<details class='card'><summary>Ground truth ({len(page.truth)})</summary>")
@@ -53,9 +50,23 @@ def page_section(index: int, page: VideoPage, media: Media) -> str:
     return "\n".join([*parts, "</section>"])
 
 
+def _stage(page: VideoPage) -> str:
+    """The place of the player, and the segments beside it."""
+    return "\n".join(
+        [
+            '<div class="stage"><div class="player" hidden></div>',
+            '<div class="card side"><div class="side-scroll">',
+            segment_table("Segments", page.segments, "segments"),
+            "</div></div></div>",
+        ]
+    )
+
+
 def _facts(page: VideoPage) -> str:
-    labels = {segment.label for segment in page.segments}
-    facts = [clock(page.duration), _count(len(page.segments), "segment"), _count(len(labels), "label")]
+    facts = [clock(page.duration)]
+    if page.film:
+        labels = {segment.label for segment in page.segments}
+        facts += [_count(len(page.segments), "segment"), _count(len(labels), "label")]
     if page.truth:
         facts.append(f"{len(page.truth)} in the ground truth")
     return " · ".join(facts)

@@ -56,6 +56,8 @@ def _page(page: VideoPage, media: Media, number: dict[str, int]) -> dict[str, An
         "truth": [_segment(segment, number) for segment in page.truth],
         "curves": [_curve(curve, number) for curve in page.curves],
         "maps": [_map(item) for item in page.maps if len(item.times)],
+        "mapNotes": [printable(note) for note in page.map_notes],
+        "film": page.film,
         "thumbnails": [[_number(item.time), image_uri(item.jpeg)] for item in thumbnails],
         "media": {"mime": media.mime, "embedded": media.base64 is not None, "href": media.href, "note": media.note},
     }
@@ -115,6 +117,7 @@ def _map(item: SimilarityMap) -> dict[str, Any]:
     cells = np.where(known, np.rint(scaled), _NO_VALUE).astype(np.uint8)  # [N, N]
     return {
         "title": printable(item.title),
+        "group": printable(item.group),
         "times": [_number(time) for time in item.times],
         "low": round(low, 6),
         "high": round(high, 6),

@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from ..files import write_text
+from .chart import chart_figure, chart_payload
 from .content import Report
 from .html import navigation, note_list, page_section, settings_block, summary_table, text
 from .media import Media, collect_media
@@ -26,6 +27,7 @@ _SCRIPTS = (
     "filmstrip.js",
     "timeline.js",
     "maps.js",
+    "charts.js",
     "tables.js",
     "report.js",
 )
@@ -51,17 +53,20 @@ def render_report(report: Report, *, folder: Path | None = None, embed_limit: in
     pages = [
         page_section(index, page, item) for index, (page, item) in enumerate(zip(report.pages, media, strict=True))
     ]
+    data = report_payload(report, media) | {"charts": [chart_payload(chart) for chart in report.charts]}
     return Template(_asset("report.html")).substitute(
         policy=_policy(style, script, media),
         title=text(report.title),
         subtitle=_subtitle(report),
         style=style,
+        intro=f'<p class="intro">{text(report.intro)}</p>' if report.intro else "",
         notes=note_list(report.notes),
+        charts="\n".join(chart_figure(index, chart) for index, chart in enumerate(report.charts)),
         tables="\n".join(summary_table(table) for table in report.tables),
         navigation=navigation(report),
         pages="\n".join(pages),
         settings=settings_block(report.settings),
-        data=script_json(report_payload(report, media)),
+        data=script_json(data),
         media="\n".join(_media_element(index, item) for index, item in enumerate(media) if item.base64 is not None),
         script=script,
     )
@@ -88,7 +93,9 @@ def _media_element(index: int, media: Media) -> str:
 def _subtitle(report: Report) -> str:
     videos, segments = len(report.pages), sum(len(page.segments) for page in report.pages)
     made = report.settings.get("date", "")
-    facts = [f"{videos:,} video{'' if videos == 1 else 's'}", f"{segments:,} segment{'' if segments == 1 else 's'}"]
+    facts = [f"{videos:,} video{'' if videos == 1 else 's'}"]
+    if any(page.film for page in report.pages) or not report.pages:
+        facts.append(f"{segments:,} segment{'' if segments == 1 else 's'}")
     return " · ".join([*facts, *([text(made)] if made else [])])
 
 

@@ -24,9 +24,11 @@ function build(section, index) {
     followers.forEach((follower) => follower.update(time, playing));
     if (player) showNow(player.now, segments, time);
   };
-  player = createPlayer(section.querySelector(".player"), page, sourceOf(page, index), tell);
-  followers.push(createTimeline(section.querySelector(".timeline"), page, data.labels, segments, player));
-  if (page.maps.length) followers.push(createMaps(section.querySelector(".maps"), page, player));
+  // Without a film a clock that nobody sees keeps timeline and maps together.
+  const screen = section.querySelector(".player") ?? element("div");
+  player = createPlayer(screen, page, sourceOf(page, index), tell);
+  if (page.film || segments.length) followers.push(createTimeline(section.querySelector(".timeline"), page, data.labels, segments, player));
+  if (page.maps.length) followers.push(createMaps(section.querySelector(".maps"), page, truth, player));
   followers.push(linkRows(section.querySelector("table.segments"), predicted, player));
   followers.push(linkRows(section.querySelector("table.truth"), truth, player));
   tell(player.time(), false);
@@ -60,6 +62,7 @@ function wanted() {
 }
 
 document.querySelectorAll("table.sortable").forEach(makeSortable);
+document.querySelectorAll("figure.chart").forEach(explainChart);
 if (sections.length) {
   links.forEach((link, index) =>
     link.addEventListener("click", (event) => {

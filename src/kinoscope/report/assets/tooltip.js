@@ -3,13 +3,14 @@
 const tooltip = element("div", "tooltip", { role: "tooltip", hidden: true });
 document.body.append(tooltip);
 
-// `lines`: texts, or { label, text } for a line with a label's colour before it.
+// `lines`: texts, or { label, text, value } for a line with a label's colour before it, or { style, … } with a class's.
 function showTooltip(lines, x, y) {
   tooltip.replaceChildren(
     ...lines.map((line) => {
       if (typeof line === "string") return element("div", "", {}, line);
       const text = element("span", "name", {}, line.text);
-      return element("div", "key", {}, paint(element("span", "swatch"), line.label), text, element("b", "", {}, line.value ?? ""));
+      const swatch = line.style ? element("span", `swatch ${line.style}`) : line.label === undefined ? "" : paint(element("span", "swatch"), line.label);
+      return element("div", "key", {}, swatch, text, element("b", "", {}, line.value ?? ""));
     }),
   );
   tooltip.hidden = false;
