@@ -88,19 +88,22 @@ def test_what_was_written_is_mapped_with_everything_known_of_it(tmp_path: Path) 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="other systems have no such limit")
-def test_more_files_are_mapped_than_a_process_may_have_open(tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", [30, 4000])
+def test_more_files_are_mapped_than_a_process_may_have_open(tmp_path: Path, most: int) -> None:
     np.save(tmp_path / "a.npy", ROWS)
     program = f"""
 import resource
 from kinoscope.data.features import FeatureTime, read_features
-_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (30, most))
+resource.setrlimit(resource.RLIMIT_NOFILE, (30, {most}))
 path = {str(tmp_path / "a.npy")!r}
 kept = [read_features(path, FeatureTime(8, 2, 4), mapped=True) for _ in range(100)]
 print(len(kept))
 """
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert answer.stdout.strip() == "100", answer.stderr
+    if most > 100 or sys.version_info >= (3, 13):
+        assert answer.stdout.strip() == "100", answer.stderr
+    else:  # told, with its cure, when the system itself allows no more
+        assert "a.npy: cannot be read: too many open files\n  Cure: raise the limit (ulimit -n)" in answer.stderr
 
 
 # --- hostile headers -----------------------------------------------------------------------------------------------
@@ -188,7 +191,7 @@ def test_hostile_npy(tmp_path: Path, kind: str, mapped: bool) -> None:
         read_features(path, TIME, mapped=mapped)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_byte_may_be_changed(tmp_path: Path, data: st.DataObject) -> None:
     """A damaged file is refused or gives an array inside of it; the process lives."""

@@ -84,7 +84,7 @@ def test_the_time_is_asked_for_once_for_all_files_without(tmp_path: Path) -> Non
     for name in ("b", "c"):
         np.save(tmp_path / f"{name}.npy", values)
     save_file({"features": values}, tmp_path / "d.safetensors")  # of another tool
-    said = r"b\.npy: a \.npy file has no time; so have 2 more of 4 files\n  Cure: .*--fps, --stride and --clip-length"
+    said = r"b\.npy: a \.npy file has no time, and 2 more of 4 files have none\n  Cure: .*--fps, --stride and --clip-length"
     with pytest.raises(FeatureError, match=said):
         FeatureStore(tmp_path).read_alike()
     given = FeatureStore(tmp_path, TIME)
@@ -99,7 +99,7 @@ def test_a_folder_without_time_and_one_without_some_of_it(tmp_path: Path, suffix
     for name in "ab":
         path = tmp_path / f"{name}{suffix}"
         np.save(path, values) if suffix == ".npy" else save_file({"features": values}, path, metadata={"fps": "25"})
-    with pytest.raises(FeatureError, match=r"no time.*; so have 1 more of 2 files\n.*--fps"):
+    with pytest.raises(FeatureError, match=r"no time.*, and 1 more of 2 files have none\n.*--fps"):
         FeatureStore(tmp_path).read_alike()
     assert {each.time for each in FeatureStore(tmp_path, TIME).read_alike().values()} == {TIME}
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,3 +75,12 @@ def test_a_crop_looks_for_a_segment():
 def test_videos_without_segments_are_cropped_too():
     values, segments, labels = crop(rows(10), *NONE, max_length=4, reach=0, rng=np.random.default_rng(0))
     assert (len(values), segments.shape, labels.shape) == (4, (0, 2), (0,))
+
+
+def test_padding_takes_the_numbers_of_mapped_files():
+    values = np.arange(6, dtype=np.float16).reshape(2, 3)
+    values.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # PyTorch's, on arrays that cannot be written
+        features, _ = pad([values, values.astype(np.float64), values.astype(">f4")])
+    assert features.dtype == torch.float32 and features.tolist() == [values.tolist()] * 3

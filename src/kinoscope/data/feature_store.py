@@ -153,8 +153,8 @@ class FeatureStore(Mapping[str, Features]):
             except TimelessError as error:
                 timeless.append(error)
         if timeless:
-            count = f"; so have {len(timeless) - 1} more of {len(self)} files" if len(timeless) > 1 else ""
-            raise FeatureError(timeless[0].problem + count, where=timeless[0].where, cure=timeless[0].cure)
+            more = f", and {len(timeless) - 1} more of {len(self)} files have none" if len(timeless) > 1 else ""
+            raise FeatureError(timeless[0].problem + more, where=timeless[0].where, cure=timeless[0].cure)
         return opened
 
     def _timed(self, path: Path, features: Features) -> Features:
