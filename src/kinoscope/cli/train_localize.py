@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import OptionError
 from ..localize.train_options import LocalizeTrainOptions, SolaMode
 from ..sola.options import Preset, SolaOptions
 
@@ -67,6 +68,9 @@ def run(
     from .terminal import say
     from .times import feature_time
 
+    if sola == "none" and sola_preset != "official":
+        cure = "choose a --sola (two-stage, joint or unified), or leave --sola-preset away"
+        raise OptionError("--sola-preset is an option of SoLa, but --sola is none", cure=cure)
     annotations = read_annotations(labels)
     store = FeatureStore(features, feature_time(fps, stride, clip_length), annotations.file_names())
     model, scores = train_localizer(

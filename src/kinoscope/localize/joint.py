@@ -2,10 +2,10 @@
 
     loss = loss of the head on adapted features + weight · Similarity Matching on one window of each training crop
 
-Weight 0 is what SoLa's authors call unified training, which they found worse than adapter first, head after it; the sum
-of both losses is not in the paper (SoLa, CVPR 2023, section 4.3; specification sections 7 and 14).
+Weight 0 is what the paper calls unified training (SoLa, CVPR 2023, in the ablations) and finds worse than the adapter
+first and the head after it; the sum of both losses is not in the paper (specification, sections 7 and 14).
 
-Not supported: several windows per crop, an adapter with the learning rate of the official recipe.
+Not supported: several windows per crop, other recipes for the adapter than that for small data.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class JointTask(LocalizeTask):
         matching = SimilarityMatching(data.spec.width, sola) if weight > 0 else None
         self.joint = JointNetwork(self.adapter, HeadWithLoss(self.head, options), matching, weight)
         self.networks = {"joint": self.joint, "average": self.average, "adapter_average": self.adapter_average}
-        # The official rate is for a hundred times more updates than a head on a few dozen videos gets.
+        # At the official rate the gate would hardly open in as few updates as a head on a few dozen videos gets.
         recipe = SolaTraining(recipe="small").resolve(len(data.videos))
         self.optimizers["adapter"] = AdamW(gate_apart(self.adapter, recipe))
         if matching is not None and sola.predictor:

@@ -1,0 +1,71 @@
+"""``train localize --sola``: from videos to a model that takes raw video, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kinoscope.data.annotations import read_predictions
+from kinoscope.pipeline import load
+from kinoscope.sola import SoLa
+
+from ..folders import files_below
+from .conftest import Run
+from .test_bad_input import refused
+from .test_flow import TRAINING, done
+
+SOLA = ("--hidden", 8, "--size", 4, "--step", 1, "--margin", 2, "--kernel", 3)
+
+
+@pytest.fixture
+def extracted(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with features of the videos."""
+    monkeypatch.setattr("kinoscope.sola.train._STEPS_PER_EPOCH", 2)
+    done(run("extract", "videos", "--encoder", "tiny-change", "--out", "feats"))
+    return here
+
+
+def words(sola: str, *more: object) -> tuple[object, ...]:
+    train = ("train", "localize", "labels.csv", "--features", "feats", "--out", "run", "--sola", sola)
+    return (*train, *SOLA, *more, *TRAINING)
+
+
+@pytest.mark.parametrize("sola", ["joint", "unified", "two-stage"])
+def test_a_model_that_takes_raw_video(run: Run, extracted: Path, sola: str) -> None:
+    answer = done(run(*words(sola, "--sola-preset", "recommended")))
+    assert "average_map: " in answer and "SoLa: gate tanh α = " in answer
+    assert {"adapter/config.json", "adapter/model.safetensors"} <= set(files_below(extracted / "run"))
+    assert json.loads((extracted / "run" / "config.json").read_text())["features"]["encoder"] == "tiny-change+sola"
+    model = load("run", device="cpu")
+    assert isinstance(model.adapter, SoLa) and model.head is not None
+    assert (model.adapter.options.size, model.adapter.options.predictor) == (4, False)
+    done(run("localize", "videos/2.mp4", "--model", "run", "--min-score", 0, "-o", "out.json"))
+    found, written = model.analyse("videos/2.mp4"), read_predictions(extracted / "out.json").videos["2"].segments
+    assert found.adapted is not None and found.segments == model.head.localize_features(found.adapted)
+    assert [s.label for s in found.segments] == [s.label for s in written] and written
+    assert [s.start for s in written] == pytest.approx([s.start for s in found.segments], abs=2e-3)
+
+
+def test_resumed_only_as_it_began(run: Run, extracted: Path) -> None:
+    done(run(*words("joint")))
+    refused(run(*words("joint")), "already holds a run", "--resume")
+    done(run(*words("joint", "--resume")))
+    refused(run(*words("joint", "--lam", 4, "--resume")), "lam was 16.0, now 4.0")
+    refused(run(*words("two-stage", "--resume")), "already holds a run of another kind")
+
+
+def test_options_of_sola_without_it(run: Run, extracted: Path) -> None:
+    refused(run(*words("none")), "hidden, kernel, size, step, margin belong to SoLa", "joint")
+    train = ("train", "localize", "labels.csv", "--features", "feats", "--out", "run", *TRAINING)
+    refused(run(*train, "--sola-preset", "recommended"), "--sola-preset is an option of SoLa", "--sola")
+    refused(run(*train, "--sola-weight", 2), "sola_weight")
+    refused(run(*train, "--sola", "both"), "sola", "two-stage")
+    assert not (extracted / "run").exists()
+
+
+def test_adapted_features_are_not_adapted_again(run: Run, extracted: Path) -> None:
+    done(run("adapt", "feats", "--out", "smooth", "--method", "moving-average"))
+    train = ("train", "localize", "labels.csv", "--features", "smooth", "--out", "run", "--sola", "joint", *TRAINING)
+    refused(run(*train), "adapted already", "kinoscope extract")
