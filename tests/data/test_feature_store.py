@@ -84,7 +84,7 @@ def test_the_time_is_asked_for_once_for_all_files_without(tmp_path: Path) -> Non
     for name in ("b", "c"):
         np.save(tmp_path / f"{name}.npy", values)
     save_file({"features": values}, tmp_path / "d.safetensors")  # of another tool
-    said = r"b\.npy: a \.npy file has no time, and 2 more of 4 files have none\n  Cure: .*--fps, --stride and --clip-length"
+    said = r"b\.npy: a \.npy file has no time, and 2 more of 4 files have none\n  Cure: .*--fps, --stride and --clip"
     with pytest.raises(FeatureError, match=said):
         FeatureStore(tmp_path).read_alike()
     given = FeatureStore(tmp_path, TIME)
