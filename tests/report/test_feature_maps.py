@@ -89,8 +89,19 @@ def test_columns_of_different_rates_show_the_same_seconds():
 def test_different_targets_are_all_shown_and_equal_ones_once():
     video = features_of(50)
     columns = [RAW, SOLA, FeatureColumn("again", SolaOptions(kernel=3)), FeatureColumn("wide", SolaOptions(lam=64))]
-    titles = [item.title for item in feature_page("v", columns, [video] * 4).maps[4:]]
+    page = feature_page("v", columns, [video] * 4)
+    titles = [item.title for item in page.maps[4:]]
     assert titles == ["Target: what SoLa was asked for in sola", "Target: what SoLa was asked for in wide"]
+    assert len(page.map_notes) == 1  # both reach equally far
+
+
+def test_targets_that_reach_differently_far_are_told_apart():
+    columns = [SOLA, FeatureColumn("short", SolaOptions(size=4))]
+    notes = feature_page("v", columns, [features_of(50)] * 2).map_notes
+    assert [note.split(", which")[0] for note in notes] == [
+        "Hatched in the target of sola: moments more than 7 s apart",
+        "Hatched in the target of short: moments more than 3 s apart",
+    ]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 13, 161])

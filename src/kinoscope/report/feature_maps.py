@@ -106,13 +106,15 @@ def _stretch(features: Features, truth: Sequence[Segment]) -> tuple[float, float
 
 
 def _target_notes(columns: Sequence[FeatureColumn], features: Sequence[Features]) -> list[str]:
-    notes = []
+    """How far the targets reach; said once where all reach equally far."""
+    titles: dict[str, list[str]] = {}
     for column, each in zip(columns, features, strict=True):
         if column.options is not None:
             reach = (column.options.size - 1) * column.options.step * each.time.step
-            note = (
-                f"Hatched in the target of {column.title}: moments more than {reach:.3g} s apart, which training never "
-                "compares; nothing was asked for there."
-            )
-            notes.append(note)
-    return notes
+            titles.setdefault(f"{reach:.3g} s", []).append(column.title)
+    whose = {reach: f" of {', '.join(names)}" if len(titles) > 1 else "" for reach, names in titles.items()}
+    return [
+        f"Hatched in the target{names}: moments more than {reach} apart, which training never compares; nothing was "
+        "asked for there."
+        for reach, names in whose.items()
+    ]

@@ -71,7 +71,8 @@ function createMap(map, bounds, player) {
       high.textContent = range.high.toFixed(2);
     },
     update(time) {
-      across.style.top = down.style.left = place(clamp(time, start, start + length));
+      across.hidden = down.hidden = time < start || time > start + length;
+      across.style.top = down.style.left = place(time);
     },
     valueAt(first, second) {
       const cell = map.cells[nearest(map.times, second) * map.size + nearest(map.times, first)];
