@@ -163,8 +163,11 @@ def test_the_verdict_says_whether_similarity_did_as_asked(before, after, column,
     assert said.startswith(f"{column.title}: the similarity of moments 7 s apart ") and said.endswith(words)
 
 
-def test_videos_too_short_to_tell_are_told():
-    video = features_of(4)
-    numbers = FeatureNumbers([RAW, SOLA], [video, video], 1)
-    numbers.add([video, video])
-    assert verdicts(numbers, numbers.result()) == ["sola: no video is long enough to compare moments 7 s apart."]
+@pytest.mark.parametrize(("rows", "step"), [(4, 0.5), (60, 10)])
+def test_what_cannot_be_compared_is_told(rows, step):
+    videos = [features_of(rows, step=step), features_of(60)]
+    numbers = FeatureNumbers([RAW, SOLA], videos, 1)
+    numbers.add(videos)
+    (said,) = verdicts(numbers, numbers.result())
+    assert said.startswith("sola: moments 7 s apart cannot be compared")
+    assert np.isnan(similarity_table(numbers, numbers.result()).rows[0][4])

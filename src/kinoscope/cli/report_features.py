@@ -28,9 +28,9 @@ EXAMPLES = """\
 
 _INTRO = (
     "A map compares every moment of a video with every other: bright is alike, dark is different. A bright square on "
-    "the diagonal is a stretch in which little changes; its corners are where something happens. After SoLa, "
-    "brightness should fade with the distance from the diagonal as in the target."
+    "the diagonal is a stretch in which little changes; its corners are where something happens."
 )
+_WITH_TARGET = "After SoLa, brightness should fade with the distance from the diagonal as in the target."
 _SHOWN = 5
 
 
@@ -79,8 +79,8 @@ def run(
     chart, table = similarity_chart(numbers, measured), similarity_table(numbers, measured)
     said = _notes(left_out, numbers)
     title = "Similarity of features: " + ", ".join(_short(folder, folders) for folder in folders)
-    intro = f"{_INTRO} {_choice(len(chosen), len(common))}"
-    write_report(html, Report(title, pages, [table], _settings(), said, [chart], intro))
+    intro = [_INTRO, *([_WITH_TARGET] if _has_target(numbers) else []), _choice(len(chosen), len(common))]
+    write_report(html, Report(title, pages, [table], _settings(), said, [chart], " ".join(intro)))
     if json:
         print_json(_as_json(numbers, measured, chosen, left_out))
         return 0
@@ -207,9 +207,13 @@ def _notes(left_out: Mapping[str, Sequence[str]], numbers: FeatureNumbers) -> li
     for folder, names in left_out.items():
         shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
         said.append(f"Left out, because not in every folder: {len(names)} of {folder} ({shown}).")
-    if not any(column.options for column in numbers.columns):
+    if not _has_target(numbers):
         said.append("No folder holds a SoLa adapter beside its features, so there is no target to compare with.")
     return said
+
+
+def _has_target(numbers: FeatureNumbers) -> bool:
+    return any(column.options is not None for column in numbers.columns)
 
 
 def _choice(shown: int, all_videos: int) -> str:

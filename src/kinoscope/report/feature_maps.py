@@ -76,7 +76,7 @@ def _maps(
     targets: dict[tuple[bytes, int], tuple[str, list[float], NDArray[np.float64]]] = {}
     for column, each in zip(columns, features, strict=True):
         centres = each.time.centers(len(each))
-        inside = (centres >= between[0]) & (centres <= between[1])
+        inside = slice(*np.searchsorted(centres, between))
         times = centres[inside].tolist()
         drawn.append(similarity_map(each.values[inside], times, column.title, group=group))
         if column.options is not None:

@@ -35,7 +35,10 @@ class Similarity:
     effective_rank: float
 
     def at(self, seconds: float) -> float:
-        """The mean cosine at a distance, between two measured ones on the line through them; NaN beyond the last."""
+        """The mean cosine at a distance, between two measured ones on the line through them.
+
+        NaN nearer than one row, where nothing was measured, and beyond the last.
+        """
         return _read_off(self.seconds, self.cosine, seconds)
 
 
@@ -132,7 +135,8 @@ def verdicts(numbers: FeatureNumbers, measured: Sequence[Similarity]) -> list[st
     for each, target, step in list(zip(measured, numbers.targets, numbers.steps, strict=True))[1:]:
         after = each.at(far)
         if not np.isfinite([before, after]).all():
-            said.append(f"{each.title}: no video is long enough to compare moments {far:.2g} s apart.")
+            why = "rows lie too far apart, or videos are too short"
+            said.append(f"{each.title}: moments {far:.2g} s apart cannot be compared with the first column's: {why}.")
             continue
         moved = "rose" if after > before + _ALIKE else "fell" if after < before - _ALIKE else "stayed"
         text = f"{each.title}: the similarity of moments {far:.2g} s apart {moved}, {before:.3f} to {after:.3f}"
@@ -171,8 +175,11 @@ def similarity_table(numbers: FeatureNumbers, measured: Sequence[Similarity]) ->
 
 
 def _read_off(x: ArrayLike, y: ArrayLike, at: float) -> float:
-    """The value at a position; NaN beyond the last, which rounding may put a trifle before itself."""
-    return float(np.interp(at * (1 - 1e-9), np.asarray(x), np.asarray(y), right=np.nan))
+    """The value at a position from the second to the last of ``x``, give or take rounding; NaN elsewhere."""
+    positions = np.asarray(x)
+    if not positions[1] * (1 - 1e-9) <= at <= positions[-1] * (1 + 1e-9):
+        return float("nan")
+    return float(np.interp(at, positions, np.asarray(y)))
 
 
 def _plural(number: int, noun: str) -> str:
