@@ -108,7 +108,7 @@ class Evil:
 def test_a_pickle_is_never_opened(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(pickle.dumps(Evil(tmp_path / "ran")))
     for read in (read_boundaries, read_tree, is_gebd, read_gebd):
-        with pytest.raises(AnnotationError, match="is a pickle(.|\n)*Cure: (.|\n)*JSON"):
+        with pytest.raises(AnnotationError, match=r"is a pickle(.|\n)*Cure: (.|\n)*JSON"):
             read(tmp_path / name)
     assert not (tmp_path / "ran").exists()
 
@@ -167,7 +167,7 @@ def test_starts_and_ends_are_boundaries(tmp_path: Path) -> None:
 
 def test_durations_are_needed_and_segments(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", "video,start,end,label\na,1,2,x\nb,1,2,x\n")
-    with pytest.raises(AnnotationError, match="the duration of 'a' and of 1 others(.|\n)*column duration"):
+    with pytest.raises(AnnotationError, match=r"the duration of 'a' and of 1 more(.|\n)*column duration"):
         boundary_truth(read_annotations(path))
     path = put(tmp_path / "c.csv", "video,label,duration\na,x,3\n")
     with pytest.raises(AnnotationError, match="'a' has a label but no segments"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -129,7 +131,7 @@ def test_boundaries_are_in_order_apart_and_inside(seed: int, rows: int, gap: flo
     found = find_boundaries(features(rng.normal(size=(rows, 3)), time), BoundaryOptions(min_gap=gap, jitter=0))
     times = [b.time for b in found]
     assert times == sorted(times) and all(0 < t < rows / 16 + 0.1 for t in times)
-    assert all(later - earlier >= gap - 1e-9 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= gap - 1e-9 for earlier, later in pairwise(times))
     assert all(0 < (b.score or 0) <= 1 for b in found)
 
 

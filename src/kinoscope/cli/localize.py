@@ -1,23 +1,33 @@
-"""``kinoscope localize``: raw video in, labelled time segments out."""
+"""``kinoscope localize``: raw video in, labelled time segments out; or where something changes (``--boundaries``)."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..encoders.sampling import Runtime, Sampling
-from ..errors import KinoscopeError, OptionError, OutputError
+from ..errors import OptionError
+from ..localize.boundaries import BoundaryOptions
 from ..localize.from_scores import ScoreOptions
 
 if TYPE_CHECKING:
     from ..data.segments import Segment
-    from ..pipeline import Localization, Pipeline
+    from ..pipeline import Localization
+    from .outputs import Wanted
+    from .sources import Report, Sources
+
+    Look = Callable[[Path, Report], Localization]
 
 EXAMPLES = """\
   kinoscope localize match.mp4 --html match.html
   kinoscope localize videos/ -o segments.json --csv segments.csv
   kinoscope localize new.mp4 --model runs/fall -o new.json --srt new.srt --html new.html
+  kinoscope localize i3d_npy/ --model runs/thumos --fps 30 --stride 4 --clip-length 16 -o new.json
+  kinoscope localize lecture.mp4 --boundaries -o boundaries.json --html lecture.html
 """
 SHORT = {"output": "-o"}
 
@@ -28,6 +38,7 @@ LEAST_SCORE = 0.2
 def run(
     files: list[Path],
     model: Path | None = None,
+    boundaries: bool = False,
     output: Path | None = None,
     csv: Path | None = None,
     srt: Path | None = None,
@@ -38,100 +49,131 @@ def run(
     encoder: str | None = None,
     sampling: Sampling = Sampling(),
     scores: ScoreOptions = ScoreOptions(),
+    changes: BoundaryOptions = BoundaryOptions(),  # noqa: B008 - frozen
     device: str = "auto",
     runtime: Runtime = "auto",
 ) -> int:
     """Find what happens in videos, and when.
 
-    Without --model nothing is trained: the encoder's own classes (Kinetics-400) are followed over time.
+    Without --model nothing is trained: the encoder's own classes (Kinetics-400) are followed over time. With
+    --boundaries the moments are found at which something changes, whatever it is.
 
     Args:
-        files: Videos, or folders of videos.
+        files: Videos, or folders of videos. With --model or --boundaries features are taken, too: .safetensors, or
+            .npy of other tools, whose time is given with --fps, --stride and --clip-length.
         model: Folder of a model that `kinoscope train localize` wrote.
-        output: Write all segments as JSON (ActivityNet's layout).
-        csv: Write all segments as CSV: video,start,end,label,score.
+        boundaries: Find moments of change instead of segments; this needs no labels and no training. With --model
+            they are found in its features, after its adapter.
+        output: Write all segments as JSON (ActivityNet's layout), or all boundaries.
+        csv: Write all segments as CSV: video,start,end,label,score; or all boundaries: video,time,score.
         srt: Write subtitles; for several videos name a folder.
         html: Write a report with player, timelines, score curves and similarity maps.
         json: Print JSON instead of tables.
-        min_score: Leave segments that score less out of tables, subtitles and the report (0.2 with a model).
-            JSON and CSV always hold all of them, because evaluation needs them.
-        most: Most segments per video in tables.
-        encoder: Encoder to use without a model; i3d-k400 if not given.
+        min_score: Leave what scores less out of tables, subtitles and the report (0.2 for segments with a model).
+            JSON and CSV always hold everything, because evaluation needs it.
+        most: Most segments or boundaries per video in tables.
+        encoder: Encoder to use without a model; i3d-k400 if not given, efficientnet-lite0-change for boundaries.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
         runtime: What computes on a CPU; auto takes OpenVINO if it is installed.
     """
-    from .outputs import as_json, check_writable, named_videos, subtitle_paths, write_results
-    from .pages import settings
-    from .terminal import note, print_json
+    from .boundaries import BoundaryDetector, show_boundaries
+    from .outputs import Wanted, check_writable, subtitle_paths
+    from .sources import find_sources
 
     if most < 0 or (min_score is not None and not math.isfinite(min_score)):
         raise OptionError(f"most is {most} and min_score {min_score}, but must be numbers, most from 0 on")
-    videos = named_videos(files)
-    subtitles = subtitle_paths(srt, videos)
-    check_writable([output, csv, html, *subtitles.values()], videos.values())
-    pipeline = _pipeline(model, encoder, sampling, scores, device, runtime)
-    found, failed = _analyse(pipeline, videos)
-    least = min_score if min_score is not None else (LEAST_SCORE if model is not None else 0.0)
-    shown = {name: [s for s in each.segments if (s.score or 0) >= least] for name, each in found.items()}
-    made = settings(pipeline)
-    everything = {name: each.segments for name, each in found.items()}
-    write_results(everything, made, output=output, csv=csv)
-    write_results(shown, made, srt=subtitles)
-    if html is not None:
-        _write_html(html, videos, found, shown, made)
-    if json:
-        print_json(as_json(everything))
-    else:
-        for name, each in found.items():
-            print_found(name, each, shown[name], most)
-    if files_written := [str(path) for path in (output, csv, srt, html) if path is not None]:
-        note("Written: " + ", ".join(files_written))
-    for path, problem in failed.items():
-        note(f"failed: {path}: {problem.problem}")
-    return 2 if failed else 0
+    _refuse_clashes(boundaries, srt, scores, changes)
+    sources = find_sources(files, sampling)
+    if model is not None and not sources.are_features:
+        _refuse_beside_model(model, encoder, sampling, scores)
+    subtitles = subtitle_paths(srt, sources.paths)
+    check_writable([output, csv, html, *subtitles.values()], sources.paths.values())
+    least = LEAST_SCORE if model is not None and not boundaries else 0.0
+    wanted = Wanted(output, csv, srt, html, json, least if min_score is None else min_score, most)
+    if boundaries:
+        detector = BoundaryDetector(sources, model, encoder, sampling, changes, device=device, runtime=runtime)
+        return show_boundaries(sources, detector, wanted)
+    look, made = _looker(sources, model, encoder, sampling, scores, device, runtime)
+    return _show_segments(sources, look, made, wanted)
 
 
-def _pipeline(
-    model: Path | None, encoder: str | None, sampling: Sampling, scores: ScoreOptions, device: str, runtime: Runtime
-) -> Pipeline:
-    from ..pipeline import Pipeline, load
+def _refuse_clashes(boundaries: bool, srt: Path | None, scores: ScoreOptions, changes: BoundaryOptions) -> None:
+    if boundaries and srt is not None:
+        cure = "leave --srt out: boundaries are moments, without text and length"
+        raise OptionError("--boundaries cannot be written as subtitles", where=srt, cure=cure)
+    if boundaries and scores != ScoreOptions():
+        cure = f"leave them out; boundaries have {_flags(BoundaryOptions)}"
+        raise OptionError(f"--boundaries does not go with {_flags(ScoreOptions)}", cure=cure)
+    if not boundaries and changes != BoundaryOptions():
+        raise OptionError(f"{_flags(BoundaryOptions)} are options of boundaries", cure="add --boundaries")
 
-    if model is None:
-        return Pipeline(encoder or "i3d-k400", sampling, score_options=scores, device=device, runtime=runtime)
+
+def _flags(options: type) -> str:
+    return ", ".join(f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(options))
+
+
+def _refuse_beside_model(model: Path, encoder: str | None, sampling: Sampling, scores: ScoreOptions) -> None:
     if encoder is not None or sampling != Sampling() or scores != ScoreOptions():
         raise OptionError(
             "--model goes with neither --encoder nor options of sampling and scores",
             where=model,
             cure="leave them out: the model knows how its input is made",
         )
-    return load(model, device=device, runtime=runtime)
 
 
-def _analyse(pipeline: Pipeline, videos: dict[str, Path]) -> tuple[dict[str, Localization], dict[Path, KinoscopeError]]:
-    """Look at every video; one that cannot be read stops the others only if it is the only one."""
-    from ..progress import progress
-    from ..video import open_video
+def _looker(
+    sources: Sources,
+    model: Path | None,
+    encoder: str | None,
+    sampling: Sampling,
+    scores: ScoreOptions,
+    device: str,
+    runtime: Runtime,
+) -> tuple[Look, dict[str, str]]:
+    """What finds the segments of one source, and what is told of it."""
+    from ..pipeline import Pipeline, load
+    from .from_features import FeatureLocalizer
+    from .pages import settings
 
-    lengths: dict[str, float] = {}
-    failed: dict[Path, KinoscopeError] = {}
-    for name, path in videos.items():
-        try:
-            with open_video(path) as video:
-                lengths[name] = video.duration
-        except KinoscopeError as error:
-            failed[path] = error
-    found: dict[str, Localization] = {}
-    with progress("Localising", sum(lengths.values())) as report:
-        for name in lengths:
-            try:
-                found[name] = pipeline.analyse(videos[name], report)
-            except OutputError:
-                raise
-            except KinoscopeError as error:
-                failed[videos[name]] = error
-    if not found:
-        raise next(iter(failed.values()))
-    return found, failed
+    if sources.are_features:
+        first = next(iter(sources.paths.values()))
+        if model is None:
+            cure = "add --model or --boundaries, or give the videos instead"
+            raise OptionError("features alone tell no classes", where=first, cure=cure)
+        if encoder is not None or scores != ScoreOptions():
+            cure = "leave them out: the features have their encoder, the model its own scores"
+            raise OptionError("features go with neither --encoder nor options of scores", where=first, cure=cure)
+        localizer = FeatureLocalizer(model, sources.time)
+        return localizer.look, localizer.settings()
+    if model is not None:
+        pipeline = load(model, device=device, runtime=runtime)
+    else:
+        pipeline = Pipeline(encoder or "i3d-k400", sampling, score_options=scores, device=device, runtime=runtime)
+    return pipeline.analyse, settings(pipeline)
+
+
+def _show_segments(sources: Sources, look: Look, made: dict[str, str], wanted: Wanted) -> int:
+    """Find segments and write, print and draw them; returns the exit code."""
+    from .outputs import as_json, report_end, subtitle_paths, write_results
+    from .pages import video_page, write_pages
+    from .sources import look_into
+    from .terminal import print_json
+
+    found, failed = look_into(sources, look, "Localising")
+    everything = {name: each.segments for name, each in found.items()}
+    shown = {name: wanted.enough(segments) for name, segments in everything.items()}
+    write_results(everything, made, output=wanted.output, csv=wanted.csv)
+    write_results(shown, made, srt=subtitle_paths(wanted.srt, sources.paths))
+    if wanted.html is not None:
+        seen = {name: replace(each, segments=shown[name]) for name, each in found.items()}
+        pages = (video_page(name, sources.film(name), each) for name, each in seen.items())
+        write_pages(wanted.html, "What happens in", pages, list(seen), made)
+    if wanted.json:
+        print_json(as_json(everything))
+    else:
+        for name, each in found.items():
+            print_found(name, each, shown[name], wanted.most)
+    return report_end(wanted, failed)
 
 
 def print_found(name: str, found: Localization, segments: list[Segment], most: int) -> None:
@@ -147,25 +189,3 @@ def print_found(name: str, found: Localization, segments: list[Segment], most: i
     if effort.total > 0:
         said.append(f"{found.duration:.1f} s of video in {effort.total:.1f} s.")
     print_table(name, ("start [s]", "end [s]", "label", "score"), rows, note=" ".join(said))
-
-
-def _write_html(
-    html: Path,
-    videos: dict[str, Path],
-    found: dict[str, Localization],
-    shown: dict[str, list[Segment]],
-    made: dict[str, str],
-) -> None:
-    from dataclasses import replace
-
-    from ..progress import progress
-    from ..report import Report, write_report
-    from .pages import video_page
-
-    pages = []
-    with progress("Drawing", len(found)) as report:
-        for name, each in found.items():
-            pages.append(video_page(name, videos[name], replace(each, segments=shown[name])))
-            report(1, name)
-    title = next(iter(found)) if len(found) == 1 else f"{len(found)} videos"
-    write_report(html, Report(f"What happens in {title}", pages, settings=made))

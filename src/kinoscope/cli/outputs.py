@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from ..data.boundaries import Boundary
 from ..data.segments import Segment
-from ..errors import OptionError, VideoError
+from ..errors import KinoscopeError, OptionError, VideoError
 from ..files import require_writable
 
 Found = Mapping[str, Sequence[Segment]]
+Scored = TypeVar("Scored", Segment, Boundary)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Where results go, and how much of them people see."""
+
+    output: Path | None
+    csv: Path | None
+    srt: Path | None
+    html: Path | None
+    json: bool
+    """Print JSON instead of tables."""
+    min_score: float
+    """What scores less is left out of tables, subtitles and the report."""
+    most: int
+    """Rows of a table."""
+
+    def enough(self, found: Sequence[Scored]) -> list[Scored]:
+        """Of what was ``found`` that which people see."""
+        return [each for each in found if (each.score or 0) >= self.min_score]
 
 
 def named_videos(files: Sequence[Path]) -> dict[str, Path]:
@@ -23,14 +46,41 @@ def named_videos(files: Sequence[Path]) -> dict[str, Path]:
     Raises:
         VideoError: a file or folder does not exist, a folder holds no videos, or two differ in their suffix alone.
     """
-    from ..encoders.folder import as_text, find_videos
+    from ..encoders.folder import find_videos
+
+    return _named(files, find_videos)
+
+
+def named_features(files: Sequence[Path]) -> dict[str, Path]:
+    """Every feature file in ``files``, as :func:`named_videos`.
+
+    Raises:
+        VideoError: a file or folder does not exist, or two files differ in their suffix alone.
+        FeatureError: a folder holds no features.
+    """
+    return _named(files, _find_features)
+
+
+def _find_features(source: Path) -> dict[str, Path]:
+    from ..data.feature_store import FeatureStore
+    from ..encoders.folder import as_text
+
+    if source.is_file():
+        return {as_text(source.stem): source}
+    store = FeatureStore(source)
+    return {as_text(name): store.path_of(name) for name in store}
+
+
+def _named(files: Sequence[Path], find: Callable[[Path], dict[str, Path]]) -> dict[str, Path]:
+    """What ``find`` finds at or below ``files``, by names that no two share."""
+    from ..encoders.folder import as_text
 
     found: dict[Path, str] = {}  # the real path tells when a video was named twice
     shown: dict[Path, Path] = {}
     for source in files:
         if not source.exists():
             raise VideoError("no such file or folder", where=source, cure="check the path")
-        for name, path in find_videos(source).items():
+        for name, path in find(source).items():
             found.setdefault(path.resolve(), name)
             shown.setdefault(path.resolve(), path)
     while clashing := [path for path, count in _counts(found).items() if count > 1]:
@@ -93,6 +143,18 @@ def write_results(
     for name, path in (srt or {}).items():
         if name in found:
             write_srt(path, found[name])
+
+
+def report_end(wanted: Wanted, failed: Mapping[Path, KinoscopeError]) -> int:
+    """Tell which files were written and which inputs failed; returns the exit code."""
+    from .terminal import note
+
+    paths = (wanted.output, wanted.csv, wanted.srt, wanted.html)
+    if written := [str(path) for path in paths if path is not None]:
+        note("Written: " + ", ".join(written))
+    for path, problem in failed.items():
+        note(f"failed: {path}: {problem.problem}")
+    return 2 if failed else 0
 
 
 def as_json(found: Found) -> dict[str, Any]:

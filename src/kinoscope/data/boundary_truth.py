@@ -70,7 +70,7 @@ def boundary_truth(annotations: Annotations) -> dict[str, BoundaryTruth]:
     """
     unknown = [name for name, video in annotations.videos.items() if video.duration is None]
     if unknown:
-        several = f" and of {len(unknown) - 1} others" if len(unknown) > 1 else ""
+        several = f" and of {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise AnnotationError(
             f"the duration of {unknown[0]!r}{several} is not known, but boundaries are scored relative to it",
             where=annotations.source,

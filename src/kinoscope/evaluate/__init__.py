@@ -1,6 +1,8 @@
 """Programs over result files: how good predictions are, how sure that is, and why it is not better."""
 
 from .bootstrap import bootstrap_map, bootstrap_replicates
+from .boundaries import BoundaryResult, BoundaryScore, bootstrap_mean_f1, evaluate_boundaries, gebd_f1
+from .boundary_files import evaluate_boundary_files
 from .boundary_probe import BoundaryProbe, BoundaryProbeOptions, boundary_probe
 from .detection import evaluate_detection, evaluate_files
 from .official_probe import OfficialProbe, official_probe
@@ -13,6 +15,8 @@ __all__ = [
     "PROTOCOLS",
     "BoundaryProbe",
     "BoundaryProbeOptions",
+    "BoundaryResult",
+    "BoundaryScore",
     "DetectionResult",
     "Difference",
     "OfficialProbe",
@@ -20,10 +24,14 @@ __all__ = [
     "Protocol",
     "Reason",
     "bootstrap_map",
+    "bootstrap_mean_f1",
     "bootstrap_replicates",
     "boundary_probe",
+    "evaluate_boundaries",
+    "evaluate_boundary_files",
     "evaluate_detection",
     "evaluate_files",
+    "gebd_f1",
     "get_protocol",
     "list_protocols",
     "official_probe",

@@ -35,9 +35,9 @@ _MAD_TO_DEVIATION = 1.4826  # of a normal distribution
 class BoundaryOptions:
     """What counts as an event boundary."""
 
-    kernel_seconds: tuple[float, ...] = (0.5, 1.0)
-    """How far before and after a moment is looked, in seconds; novelty is the mean over these. Longer finds coarser
-    events."""
+    kernel_seconds: float | tuple[float, ...] = (0.5, 1.0)
+    """How far before and after a moment is looked, in seconds; novelty is the mean over several, [0.5,1]. Longer finds
+    coarser events."""
     min_gap: float = 0.5
     """Of two boundaries that are less than this many seconds apart only the more novel one stays."""
     prominence: float = 0.75
@@ -50,12 +50,17 @@ class BoundaryOptions:
     """And by this much in cosine similarity; with prominence and jitter 0 it is a plain threshold."""
 
     def __post_init__(self) -> None:
-        if not self.kernel_seconds:
+        if not self.widths:
             raise OptionError("kernel_seconds is empty", cure="give at least one length in seconds")
-        for width in self.kernel_seconds:
+        for width in self.widths:
             at_least("kernel_seconds", width, 1e-6)
         for name in ("min_gap", "prominence", "jitter", "least"):
             at_least(name, getattr(self, name), 0)
+
+    @property
+    def widths(self) -> tuple[float, ...]:
+        """Every length in ``kernel_seconds``."""
+        return self.kernel_seconds if isinstance(self.kernel_seconds, tuple) else (self.kernel_seconds,)
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def novelty(features: Features, options: BoundaryOptions | None = None) -> Novel
     """
     options = options or BoundaryOptions()
     check_rows(features)
-    tapers = [_taper(width / features.time.step, len(features)) for width in options.kernel_seconds]
+    tapers = [_taper(width / features.time.step, len(features)) for width in options.widths]
     values = np.mean([_novelty(features.values, taper) for taper in tapers], axis=0)
     # Half the squared distance of the means of independent rows: their variance times Σ w².
     shares = [np.square(taper / taper.sum()).sum() for taper in tapers]

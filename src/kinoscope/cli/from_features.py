@@ -1,0 +1,77 @@
+"""Segments from feature files with a trained model, also from features of other tools: no video and no encoder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..data.features import Features, FeatureTime, read_features
+from ..errors import WeightError
+from ..localize.feature_spec import video_duration
+from ..localize.localizer import ADAPTER, Localizer
+from ..pipeline import Localization
+from ..sola import load_adapter
+from ..sola.adapter import is_adapted
+from .sources import Report
+
+if TYPE_CHECKING:
+    from ..sola import Adapter
+
+_CURVES = 12
+
+
+class FeatureLocalizer:
+    """Feature files → segments.
+
+    Args:
+        folder: of a model that ``kinoscope train localize`` wrote.
+        time: of files that hold none.
+    """
+
+    def __init__(self, folder: Path, time: FeatureTime | None) -> None:
+        self._head, self._adapter = load_head(folder)
+        self._time = time
+
+    def look(self, path: Path, _report: Report | None = None) -> Localization:
+        """What is in the video of a feature file.
+
+        Raises:
+            FeatureError: the file cannot be used, or by another model only.
+        """
+        features = timed_to_its_end(read_features(path, self._time))
+        adapted = adapt_raw(features, self._adapter)
+        segments, scores = self._head.localize_with_scores(adapted or features)  # scores [T, K]
+        labels = list(dict.fromkeys(segment.label for segment in segments))[:_CURVES]
+        curves = {label: scores[:, self._head.classes.index(label)] for label in labels}
+        return Localization(segments, features, adapted, curves)
+
+    def settings(self) -> dict[str, str]:
+        """What made the result, for the report and the result files."""
+        from .pages import circumstances
+
+        adapter = "none" if self._adapter is None else self._adapter.tag.removeprefix("+")
+        encoder = self._head.features.encoder or "another tool"
+        return {**circumstances(), "model": "trained head", "adapter": adapter, "features": encoder}
+
+
+def load_head(folder: Path) -> tuple[Localizer, Adapter | None]:
+    """The head of a trained model, and the adapter of its features if they are adapted.
+
+    Raises:
+        WeightError: not a model, or a damaged one.
+    """
+    if folder.is_file():
+        raise WeightError("is a file, but a model is a folder", where=folder, cure="give the folder of a training run")
+    head = Localizer.load(folder)
+    return head, load_adapter(folder / ADAPTER) if is_adapted(head.features.encoder) else None
+
+
+def adapt_raw(features: Features, adapter: Adapter | None) -> Features | None:
+    """Features after the adapter; none where there is no adapter, or where they went through one before."""
+    return None if adapter is None or is_adapted(features.encoder) else adapter.adapt(features)
+
+
+def timed_to_its_end(features: Features) -> Features:
+    """Features that know how long their video is; the end of the last row is taken where nothing tells it."""
+    return replace(features, time=replace(features.time, duration=video_duration(features.time, len(features))))

@@ -1,0 +1,105 @@
+"""What a command looks into, videos or features of them, and looking into each in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ..data.features import FeatureTime
+from ..data.segments import VIDEO_SUFFIXES
+from ..encoders.sampling import Sampling
+from ..errors import KinoscopeError, OptionError, OutputError
+from .outputs import named_features, named_videos
+from .times import feature_time
+
+FEATURE_SUFFIXES = (".safetensors", ".npy")
+
+Found = TypeVar("Found")
+Report = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Files by the name of their video; either all are videos, or all hold features."""
+
+    paths: dict[str, Path]
+    are_features: bool = False
+    time: FeatureTime | None = None
+    """Of feature files that hold none."""
+
+    def film(self, name: str) -> Path | None:
+        """The video ``name``; none where only its features are at hand."""
+        return None if self.are_features else self.paths[name]
+
+
+def find_sources(files: Sequence[Path], sampling: Sampling) -> Sources:
+    """The videos, or the features, that ``files`` name; folders are searched.
+
+    Args:
+        sampling: holds the time of feature files that have none, as given on the command line.
+
+    Raises:
+        OptionError: both videos and features.
+        VideoError, FeatureError: see :func:`named_videos` and :func:`named_features`.
+    """
+    kinds = {_holds_features(path) for path in files}
+    if len(kinds) > 1:
+        features = next(path for path in files if _holds_features(path))
+        raise OptionError("holds features, others are videos", where=features, cure="give them to two commands")
+    if kinds != {True}:
+        return Sources(named_videos(files))
+    if sampling.size is not None:
+        raise OptionError("--size goes with videos, not with features", where=files[0], cure="leave it out")
+    time = feature_time(sampling.fps, sampling.stride, sampling.clip_length)
+    return Sources(named_features(files), True, time)
+
+
+def look_into(
+    sources: Sources, look: Callable[[Path, Report], Found], title: str
+) -> tuple[dict[str, Found], dict[Path, KinoscopeError]]:
+    """What ``look`` found, by name, and the files that failed; these stop the others only if nothing else is left.
+
+    Args:
+        look: takes a path, and what is to be called with the seconds of video done; for features the latter is idle.
+        title: of the progress bar.
+    """
+    from ..progress import progress
+
+    sizes: dict[str, float] = {}
+    failed: dict[Path, KinoscopeError] = {}
+    for name, path in sources.paths.items():
+        try:
+            sizes[name] = 1.0 if sources.are_features else _seconds(path)
+        except KinoscopeError as error:
+            failed[path] = error
+    found: dict[str, Found] = {}
+    with progress(title, sum(sizes.values())) as report:
+        for name in sizes:
+            try:
+                found[name] = look(sources.paths[name], report)
+            except OutputError:
+                raise
+            except KinoscopeError as error:
+                failed[sources.paths[name]] = error
+            if sources.are_features:
+                report(1.0)
+    if not found:
+        raise next(iter(failed.values()))
+    return found, failed
+
+
+def _seconds(path: Path) -> float:
+    from ..video import open_video
+
+    with open_video(path) as video:
+        return video.duration
+
+
+def _holds_features(path: Path) -> bool:
+    """Whether a path is a feature file, or a folder of such without videos."""
+    if not path.is_dir():
+        return path.suffix in FEATURE_SUFFIXES
+    suffixes = {each.suffix.lower() for each in path.rglob("*")}
+    return not suffixes.isdisjoint(FEATURE_SUFFIXES) and suffixes.isdisjoint(VIDEO_SUFFIXES)
