@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ..errors import FeatureError, OptionError
+from ..errors import AnnotationError, FeatureError, OptionError
 
 if TYPE_CHECKING:
     from ..data.feature_store import FeatureStore
@@ -143,7 +143,10 @@ def _each(stores: Sequence[FeatureStore], probe: Callable[[FeatureStore], Probe]
     probes = []
     with progress("Probing", len(stores), quiet=len(stores) < 2) as report:
         for store in stores:
-            probes.append(probe(store))
+            try:
+                probes.append(probe(store))
+            except (AnnotationError, FeatureError) as error:
+                raise type(error)(error.problem, where=error.where or store.folder, cure=error.cure) from error
             report(1, str(store.folder))
     return probes
 

@@ -12,7 +12,7 @@ Source: SoLa sheet, sections 10.9 and 11.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ class BoundaryProbe:
 
     split: ProbeSplit
     options: BoundaryProbeOptions
-    regions: Mapping[str, ProbeCounts]
+    regions: Mapping[str, ProbeCounts] = field(repr=False)
     """Answers by test video under ``all``, ``near`` and ``far``; the mean over the seeds."""
     seeds: tuple[int, ...]
     strengths: tuple[float, ...]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -23,6 +24,7 @@ _BLOCK = 512  # rows taken to float64 together: they should fit into the cache
 _MOST_STEPS = 60
 _MOST_DIRECTIONS = 200  # of conjugate gradients, in one step
 _TOLERANCE = 1e-7  # length of the gradient at the optimum, relative to where the walk began
+_NOTHING = 1e-12  # a gradient of rounding errors alone, where rows say nothing from the start
 _TINY = 1e-300  # keeps fits that have arrived from dividing 0 by 0
 
 
@@ -60,14 +62,14 @@ def fit_logistic(rows: Rows, positive: Bools, importance: Floats, strengths: Flo
     for _ in range(_MOST_STEPS):
         gradient = problem.gradient(theta, logits)
         length = np.linalg.norm(gradient, axis=0)
-        moving = length > _TOLERANCE * begin
+        moving = length > _TOLERANCE * begin + _NOTHING
         if not moving.any():
             break
         curvature = problem.curvature(logits)
         inverse = _nearly_inverse(values, axes, curvature.sum(axis=0), strengths)
         accuracy = length * np.minimum(0.1, np.sqrt(length / np.maximum(begin, _TINY)))  # loose at first, then fine
         target = np.where(moving, accuracy, np.inf)
-        direction = _conjugate_gradients(_product(problem, curvature), -gradient, inverse, target)
+        direction = _conjugate_gradients(partial(problem.second, curvature), -gradient, inverse, target)
         change = Logistic(direction[:-1], direction[-1]).logits(rows)
         scale = _step_size(problem, theta, logits, direction, change, (gradient * direction).sum(axis=0))
         theta += scale * direction
@@ -104,18 +106,19 @@ class _Problem:
         share = _sigmoid(logits)
         return self.importance * share * (1 - share)
 
-    def second(self, curvature: Floats, v: Floats) -> Floats:
-        """Second derivatives of the objective times ``v``, in one pass over the rows. Shape: [C + 1, F]."""
-        total, bias = self.strengths * v[:-1], np.zeros_like(v[-1])
-        for place, block in _blocks(self.rows):
-            bent = curvature[place] * (block @ v[:-1] + v[-1])  # [n, F]
-            total += block.T @ bent
-            bias += bent.sum(axis=0)
-        return np.vstack([total, bias])
+    def second(self, curvature: Floats, v: Floats, fits: Bools) -> Floats:
+        """Second derivatives of the objective of ``fits`` times ``v``, [C + 1, f], in one pass over the rows.
 
-
-def _product(problem: _Problem, curvature: Floats) -> Callable[[Floats], Floats]:
-    return lambda v: problem.second(curvature, v)
+        In float32: a step needs no exact direction, only the gradient and the logits must be exact.
+        """
+        weights, bias = v[:-1].astype(np.float32), v[-1].astype(np.float32)
+        bent = curvature[:, fits].astype(np.float32)  # [N, f]
+        total = np.zeros_like(weights)
+        for first in range(0, len(self.rows), _BLOCK):
+            block = self.rows[first : first + _BLOCK]  # [n, C]
+            bent[first : first + _BLOCK] *= block @ weights + bias
+            total += block.T @ bent[first : first + _BLOCK]
+        return np.vstack([total + self.strengths[fits] * v[:-1], bent.sum(axis=0, dtype=np.float64)])
 
 
 def _step_size(
@@ -133,20 +136,20 @@ def _step_size(
 
 
 def _conjugate_gradients(
-    product: Callable[[Floats], Floats], wanted: Floats, inverse: Callable[[Floats], Floats], target: Floats
+    product: Callable[[Floats, Bools], Floats], wanted: Floats, inverse: Callable[[Floats], Floats], target: Floats
 ) -> Floats:
     """Solve ``product(x) = wanted`` in each column until its residual is no longer than ``target``."""
     x, residual = np.zeros_like(wanted), wanted.copy()
     direction = inverse(residual)
     steep = (residual * direction).sum(axis=0)  # [F]
     for _ in range(_MOST_DIRECTIONS):
-        open_ = np.linalg.norm(residual, axis=0) > target  # [F]
-        if not open_.any():
+        fits = np.linalg.norm(residual, axis=0) > target  # [F]; those that have arrived cost nothing more
+        if not fits.any():
             break
-        turned = product(direction)
-        rate = np.where(open_, steep / np.maximum((direction * turned).sum(axis=0), _TINY), 0)
-        x += rate * direction
-        residual -= rate * turned
+        turned = product(direction[:, fits], fits)  # [C + 1, f]
+        rate = steep[fits] / np.maximum((direction[:, fits] * turned).sum(axis=0), _TINY)
+        x[:, fits] += rate * direction[:, fits]
+        residual[:, fits] -= rate * turned
         eased = inverse(residual)
         before, steep = steep, (residual * eased).sum(axis=0)
         direction = eased + steep / np.maximum(before, _TINY) * direction
