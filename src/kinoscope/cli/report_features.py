@@ -84,7 +84,8 @@ def run(
     if json:
         print_json(_as_json(numbers, measured, chosen, left_out))
         return 0
-    print_table(table.title, table.header, [["" if cell is None else cell for cell in row] for row in table.rows])
+    rows = [["" if cell is None or cell != cell else cell for cell in row] for row in table.rows]  # NaN: not measured
+    print_table(table.title, table.header, rows, note=table.note)
     for text in (*chart.notes, *said):
         note(f"- {text}")
     say(f"{_choice(len(chosen), len(common))} → {html}")

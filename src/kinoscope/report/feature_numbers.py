@@ -157,7 +157,8 @@ def _judged(moved: str, before: float, after: float, wanted: float) -> str:
 
 def similarity_table(numbers: FeatureNumbers, measured: Sequence[Similarity]) -> Table:
     """The chart's values at a few distances, and the effective rank."""
-    distances = [f"{seconds:.2g} s ({_plural(step, 'step')})" for step, seconds in numbers.marks]
+    distances = [f"{seconds:.2g} s" for _, seconds in numbers.marks]
+    steps = ", ".join(str(step) for step, _ in numbers.marks)
     rows: list[list[object]] = []
     for each in measured:
         rank = f"{each.effective_rank:.1f}" if np.isfinite(each.effective_rank) else None
@@ -166,9 +167,9 @@ def similarity_table(numbers: FeatureNumbers, measured: Sequence[Similarity]) ->
         wanted = [_read_off(line.x, line.y, seconds) for _, seconds in numbers.marks]
         rows.append([line.label, *wanted, None])
     note = (
-        f"Mean over {_plural(numbers.videos, 'video')}, each of the same weight. A step is the distance between "
-        "neighbours in SoLa's similarity matrix. Effective rank: along how many directions the features spread, from "
-        f"up to {_RANK_ROWS:,} rows taken evenly; features that collapse have a low one."
+        f"Mean over {numbers.videos} video{'' if numbers.videos == 1 else 's'}, each of the same weight; the distances "
+        f"are {steps} steps of SoLa's similarity matrix. Effective rank: along how many directions the features "
+        f"spread, from up to {_RANK_ROWS:,} rows taken evenly; features that collapse have a low one."
     )
     header = ["Features", *distances, "Effective rank"]
     return Table("Mean cosine at a distance, and effective rank", header, rows, note)
@@ -180,7 +181,3 @@ def _read_off(x: ArrayLike, y: ArrayLike, at: float) -> float:
     if not positions[1] * (1 - 1e-9) <= at <= positions[-1] * (1 + 1e-9):
         return float("nan")
     return float(np.interp(at, positions, np.asarray(y)))
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
