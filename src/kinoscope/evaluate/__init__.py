@@ -3,10 +3,10 @@
 from .bootstrap import bootstrap_map, bootstrap_replicates
 from .boundaries import BoundaryResult, BoundaryScore, bootstrap_mean_f1, evaluate_boundaries, gebd_f1
 from .boundary_files import evaluate_boundary_files
-from .boundary_probe import BoundaryProbe, BoundaryProbeOptions, boundary_probe
 from .detection import evaluate_detection, evaluate_files
-from .official_probe import OfficialProbe, official_probe
+from .probe_boundary import BoundaryProbe, BoundaryProbeOptions, boundary_probe
 from .probe_counts import Difference
+from .probe_official import OfficialProbe, official_probe
 from .probe_split import ProbeSplit, split_videos
 from .protocols import PROTOCOLS, Protocol, get_protocol, list_protocols
 from .result import DetectionResult, Reason

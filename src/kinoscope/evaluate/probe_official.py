@@ -2,7 +2,7 @@
 trained on one snippet in a hundred.
 
 Kept for comparison with published numbers. Its accuracy is not class-balanced and its test snippets are drawn anew in
-every epoch, so that differences of a few tenths of a point are noise; ``boundary_probe.py`` is the better measure.
+every epoch, so that differences of a few tenths of a point are noise; ``probe_boundary.py`` is the better measure.
 Unlike the published code, chunks live in memory (there, those of an earlier run could come back), and the seed fixes
 every draw. Letters: N snippets, C channels, M chunks, S seeds, E epochs.
 
@@ -92,7 +92,7 @@ def official_probe(
     seed: int | Sequence[int] = 0,
     chunk: int = 100,
 ) -> OfficialProbe:
-    """Train and score the published probe; arguments as in :func:`~kinoscope.evaluate.boundary_probe.boundary_probe`.
+    """Train and score the published probe; arguments as in :func:`~kinoscope.evaluate.probe_boundary.boundary_probe`.
 
     Args:
         features: by video name; also a ``FeatureStore``.

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from kinoscope.errors import AnnotationError, OptionError
 from kinoscope.evaluate import official_probe
-from kinoscope.evaluate.official_probe import EPOCHS, cut_chunks, probe_score
+from kinoscope.evaluate.probe_official import EPOCHS, cut_chunks, probe_score
 from kinoscope.evaluate.snippets import read_snippets
 
 from . import probe_cases as cases

@@ -2,7 +2,7 @@
 
 A linear classifier is trained on every snippet of the training videos and scored on every snippet of the test videos:
 class-balanced accuracy and area under the ROC curve, over all snippets, those near a boundary, and the others.
-Unlike the published probe (see ``official_probe.py``) it sees every snippet once, weighs both classes alike, is
+Unlike the published probe (see ``probe_official.py``) it sees every snippet once, weighs both classes alike, is
 solved to its optimum, chooses its regularisation inside the training videos, and tells how sure the scores are.
 Letters: N snippets, C channels, V videos, F fits, S seeds, R strengths.
 
