@@ -35,6 +35,6 @@ def test_padded_it_gives_what_it_gives_alone(dilation: int) -> None:
     padded = adapter(batch, mask=mask)
     for row, video in enumerate(videos):
         torch.testing.assert_close(padded[row, : len(video)], adapter(video[None])[0])
-        assert float(padded[row, len(video) :].abs().sum()) == 0
+        assert not padded[row, len(video) :].any()
     some = adapter(batch, range(4, 8, 3), mask)
     torch.testing.assert_close(some, padded[:, 4:8:3])

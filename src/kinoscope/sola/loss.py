@@ -123,7 +123,7 @@ class SimilarityMatching(nn.Module):
         self.options = options
         self.predictor = Predictor(channels) if options.predictor else nn.Identity()
         position = torch.arange(options.size, dtype=torch.float64)
-        self.register_buffer("gaps", (position[:, None] - position[None, :]).abs(), persistent=False)  # [N, N]
+        self._gaps = (position[:, None] - position[None, :]).abs()  # [N, N]; on the CPU: not every device has doubles
 
     def forward(self, adapted: Tensor, valid: Tensor | None = None, seconds: Tensor | None = None) -> dict[str, Tensor]:
         """Loss of a batch of windows.
@@ -155,9 +155,8 @@ class SimilarityMatching(nn.Module):
         return {"loss": loss, "above_floor": loss - floor}
 
     def _distance(self, seconds: Tensor | None) -> Tensor:
-        gaps: Tensor = self.gaps  # type: ignore[assignment]  # a buffer, which nn.Module types loosely
         if self.options.distance == "positions":
-            return gaps
+            return self._gaps
         if seconds is None:
             raise ValueError("distances in seconds need the seconds between positions")
-        return gaps * seconds.double()[:, None, None]  # [N, N] -> [B, N, N]
+        return self._gaps * seconds.cpu().double()[:, None, None]  # [N, N] -> [B, N, N]
