@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinoscope.errors import OptionError
@@ -53,6 +53,7 @@ def slow_auc(found: list[Snippet]) -> float:
     return sum(points) / len(points) if points else math.nan
 
 
+@settings(deadline=None)
 @given(snippets, weights)
 def test_scores_equal_the_slow_ones_of_repeated_videos(found: list[Snippet], times: list[int]) -> None:
     counts = counted(found)
@@ -63,6 +64,7 @@ def test_scores_equal_the_slow_ones_of_repeated_videos(found: list[Snippet], tim
     assert counts.snippets == (sum(not each.action for each in found), sum(each.action for each in found))
 
 
+@settings(deadline=None)
 @given(snippets)
 def test_auc_turns_round_with_the_logits(found: list[Snippet]) -> None:
     turned = [each._replace(logit=-each.logit) for each in found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinoscope.data.features import Features, FeatureTime
@@ -19,6 +19,7 @@ from . import probe_cases as cases
 halves = st.integers(0, 20).map(lambda number: number / 2)
 
 
+@settings(deadline=None)
 @given(st.lists(halves, min_size=1, max_size=12), st.lists(st.tuples(halves, halves).map(sorted), max_size=5), halves)
 def test_labels_equal_the_slow_ones(centers: list[float], bounds: list[list[float]], near: float) -> None:
     segments = [Segment(start, end, "x") for start, end in bounds]
@@ -108,6 +109,7 @@ def test_without_subsets_videos_are_split_by_a_seed() -> None:
     assert split == split_videos(truth, list(truth.videos)[:-1]) != split_videos(truth, list(truth.videos)[:-1], 1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), max_size=30), st.floats(0.05, 0.95), st.integers(0, 5))
 def test_a_part_is_held_out_of_every_kind(kinds: list[int], share: float, seed: int) -> None:
     held = hold_out(np.array(kinds, dtype=np.int64), share, np.random.default_rng(seed))

@@ -39,7 +39,7 @@ class Logistic:
 
     def logits(self, rows: Rows) -> Floats:
         """Shape: [N, C] -> [N, F]."""
-        return np.concatenate([block @ self.weights for _, block in _blocks(rows)]) + self.bias
+        return np.concatenate([block @ self.weights for _, block in blocks(rows)]) + self.bias
 
 
 def fit_logistic(rows: Rows, positive: Bools, importance: Floats, strengths: Floats) -> Logistic:
@@ -97,7 +97,7 @@ class _Problem:
         """Shape: [C + 1, F]."""
         pull = -self.sign * self.importance * _sigmoid(-self.sign * logits)  # [N, F]
         total = np.zeros_like(theta[:-1])
-        for place, block in _blocks(self.rows):
+        for place, block in blocks(self.rows):
             total += block.T @ pull[place]
         return np.vstack([total + self.strengths * theta[:-1], pull.sum(axis=0)])
 
@@ -168,7 +168,7 @@ def _nearly_inverse(values: Floats, axes: Floats, curvature: Floats, strengths: 
     return lambda v: np.vstack([axes @ ((axes.T @ v[:-1]) / spread), v[-1:] / np.maximum(curvature, _TINY)])
 
 
-def _blocks(rows: Rows) -> Iterator[tuple[slice, Floats]]:
+def blocks(rows: Rows) -> Iterator[tuple[slice, Floats]]:
     """Rows in float64, a block at a time, and where they stand."""
     for first in range(0, len(rows), _BLOCK):
         yield slice(first, first + _BLOCK), rows[first : first + _BLOCK].astype(np.float64)
