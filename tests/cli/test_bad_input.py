@@ -118,8 +118,8 @@ def test_folders_that_cannot_be_written(run: Run, here: Path) -> None:
     refused(run("extract", "videos", "--encoder", "tiny-frames", "--out", "file/feats"), "cannot be written")
     assert run("extract", "videos", "--encoder", "tiny-frames", "--out", "feats").code == 0
     refused(run("adapt", "feats", "--out", "file/sola", *ADAPTING), "cannot be written")
-    refused(run("adapt", "feats", "--out", "feats", *ADAPTING), "lies in the folder of the features")
-    refused(run("adapt", "feats", "--out", "feats/sub", *ADAPTING), "lies in the folder of the features")
+    refused(run("adapt", "feats", "--out", "feats", *ADAPTING), "lies in a folder of features")
+    refused(run("adapt", "feats", "--out", "feats/sub", *ADAPTING), "lies in a folder of features")
     train = ("train", "localize", "labels.csv", "--features", "feats")
     refused(run(*train, "--out", "file/run", *TRAINING), "cannot be written")
 

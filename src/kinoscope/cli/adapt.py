@@ -154,7 +154,8 @@ def _train(
         before, after = figures[f"cosine_before_{far}"], figures[f"cosine_{far}"]
         say(f"cosine of rows {seconds:.1f} s apart: {before:.2f} before, {after:.2f} after, {wanted:.2f} wanted")
         if after > before + 0.02:
-            say("Rows far apart became more alike: it smooths. Compare --method moving-average and --no-predictor.")
+            direct = " and --preset recommended" if options.predictor else ""
+            say(f"Rows far apart became more alike: it smooths. Compare with --method moving-average{direct}.")
     return sola
 
 
