@@ -9,7 +9,7 @@ from itertools import count, groupby
 from .content import Chart, Line
 from .html import text
 
-_HUES = 12  # colours of lines in the style sheet
+_HUES, _DASHES = 12, 3  # colours and dashes of lines in the style sheet
 _TICKS_ACROSS, _TICKS_UP = 6, 5
 
 
@@ -45,9 +45,9 @@ def chart_payload(chart: Chart) -> dict[str, object]:
 
 
 def _styles(lines: Sequence[Line]) -> list[str]:
-    """A class for each line: the measured ones take the colours in their order."""
-    colour = count()
-    return ["wanted" if line.wanted else f"hue-{next(colour) % _HUES}" for line in lines]
+    """Classes for each line: the measured ones take the colours, the others the dashes in their order."""
+    colour, dash = count(), count()
+    return [f"wanted dash-{next(dash) % _DASHES}" if line.wanted else f"hue-{next(colour) % _HUES}" for line in lines]
 
 
 def _legend(lines: Sequence[Line], styles: Sequence[str]) -> str:
