@@ -38,7 +38,7 @@ def test_lines_stand_where_their_values_are_and_part_where_one_is_missing() -> N
 
 def test_a_target_takes_no_colour_from_the_measured() -> None:
     lines = [Line("a", [0, 1], [0, 1]), Line("t", [0, 1], [1, 0], wanted=True), Line("b", [0, 1], [1, 1])]
-    assert [line["style"] for line in chart_payload(chart(*lines))["lines"]] == ["hue-0", "wanted", "hue-1"]
+    assert [line["style"] for line in chart_payload(chart(*lines))["lines"]] == ["hue-0", "wanted dash-0", "hue-1"]
 
 
 @pytest.mark.parametrize("lines", [[], [Line("a", [], [])], [Line("a", [1], [math.nan])], [Line("a", [1], [0.5])]])
