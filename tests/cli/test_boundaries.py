@@ -97,11 +97,11 @@ def test_parts_between_boundaries() -> None:
 def test_scores(run: Run, npy: Path, here: Path) -> None:
     rows = "".join(f"{n},0,2,a,6\n{n},2,4,b,6\n{n},4,6,a,6\n" for n in range(3))
     (here / "truth.csv").write_text("video,start,end,label,duration\n" + rows)
-    done(run("localize", "npy", "--boundaries", *TIME, "-o", "b.json"))
+    done(run("localize", "npy", "--boundaries", *TIME, "-o", "b.json", "--csv", "b.csv"))
     answer = run("evaluate", "b.json", "--gt", "truth.csv", "--protocol", "gebd")
     assert "F1 at 0.05: 1.0000, mean 1.0000, 95 % interval over videos 1.0000 to 1.0000" in done(answer)
     assert "relative distance" in answer.out and "raters" not in answer.out
-    scores = json.loads(done(run("evaluate", "b.json", "--gt", "truth.csv", "--protocol", "GEBD", "--json")))
+    scores = json.loads(done(run("evaluate", "b.csv", "--gt", "truth.csv", "--protocol", "GEBD", "--json")))
     assert scores["mean_f1"] == 1.0 and scores["mean_f1_interval"] == [1.0, 1.0] and scores["videos"] == 3
     entry = {"video_duration": 6, "f1_consis_avg": 0.9, "substages_timestamps": [[2.0], [2.0, 4.0]]}
     (here / "gebd.json").write_text(json.dumps({"0": entry}))
@@ -113,6 +113,7 @@ def test_scores_that_cannot_be(run: Run, npy: Path) -> None:
     done(run("localize", "npy", "--boundaries", *TIME, "-o", "b.json"))
     refused(run("evaluate", "b.json", "--gt", "labels.csv", "--protocol", "gebd"), "the duration of", "column duration")
     refused(run("evaluate", "b.json", "--gt", "b.json", "--protocol", "gebd"), "b.json: not an annotation file")
+    refused(run("evaluate", "b.json", "--gt", "labels.csv"), "b.json: holds boundaries", "add --protocol gebd")
     refused(run("evaluate", "b.json", "--gt", "labels.csv", "--protocol", "gbed"), "no protocol 'gbed'", "gebd")
     Path("gt.pkl").write_bytes(b"\x80\x04K\x01.")
     refused(run("evaluate", "b.json", "--gt", "gt.pkl", "--protocol", "gebd"), "gt.pkl: is a pickle")

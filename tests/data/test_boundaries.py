@@ -16,7 +16,7 @@ from kinoscope.data.boundaries import (
     FORMAT,
     Boundary,
     read_boundaries,
-    read_tree,
+    read_text,
     write_boundaries_csv,
     write_boundaries_json,
 )
@@ -48,6 +48,7 @@ def test_the_table(tmp_path: Path) -> None:
     write_boundaries_csv(tmp_path / "b.csv", FOUND)
     lines = (tmp_path / "b.csv").read_bytes().decode().split("\r\n")
     assert lines == ["video,time,score", "falls/01,1.5,0.75", "falls/01,3.0,", "'-quiet,,", ""]
+    assert read_boundaries(tmp_path / "b.csv") == {name: tuple(found) for name, found in FOUND.items()}
 
 
 def test_other_layouts_are_read(tmp_path: Path) -> None:
@@ -76,7 +77,11 @@ def test_other_layouts_are_read(tmp_path: Path) -> None:
         ({"version": "kinoscope-boundaries-9", "boundaries": {}}, "is of version 'kinoscope-boundaries-9'"),
         ('{"a": [1.0', r"b\.json:1:11: not JSON"),
         ("[" * 100_000, "cannot be used|not JSON"),
-        ("video,time\na,1\n", "not JSON"),
+        ("video,start,end,label\na,1,2,x\n", r"b\.json:1: is neither a table of boundaries nor JSON"),
+        ("", "is neither"),
+        ("video,time\na,1\nb,one\n", r"b\.json:3: time is 'one'"),
+        ("time,video\n1,\n", r"b\.json:2: names no video"),
+        (f"video,time\n{'a' * 200_000},1\n", "not a readable table"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, value: object, message: str) -> None:
@@ -107,7 +112,7 @@ class Evil:
 @pytest.mark.parametrize("name", ["k400_mr345_val_min_change_duration0.3.pkl", "renamed.json"])
 def test_a_pickle_is_never_opened(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(pickle.dumps(Evil(tmp_path / "ran")))
-    for read in (read_boundaries, read_tree, is_gebd, read_gebd):
+    for read in (read_boundaries, read_text, is_gebd, read_gebd):
         with pytest.raises(AnnotationError, match=r"is a pickle(.|\n)*Cure: (.|\n)*JSON"):
             read(tmp_path / name)
     assert not (tmp_path / "ran").exists()

@@ -199,9 +199,9 @@ def test_gebd_as_ground_truth(files: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_scored(files: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(AnnotationError, match="not JSON"):
+    with pytest.raises(AnnotationError, match="neither a table of boundaries"):
         evaluate_boundary_files(files[1], files[1])
-    with pytest.raises(AnnotationError, match="no such annotation file"):
+    with pytest.raises(AnnotationError, match="no such file"):
         evaluate_boundary_files(files[0], tmp_path / "none.csv")
     (tmp_path / "labels.csv").write_text(LABELS.replace(",duration", "").replace(",10,", ","))
     with pytest.raises(AnnotationError, match="the duration of 'videos/1'"):

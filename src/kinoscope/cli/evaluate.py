@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import OptionError
+from ..errors import AnnotationError, OptionError
 
 EXAMPLES = """\
   kinoscope evaluate new.json --gt labels.csv --protocol own
@@ -29,8 +29,8 @@ def run(
     With --protocol gebd boundaries are scored: F1 at relative distances, equal to the script of the GEBD challenge.
 
     Args:
-        predictions: JSON (ActivityNet's results) or CSV (video,start,end,label,score). For gebd what `kinoscope
-            localize --boundaries` wrote, or JSON of the form {video: [seconds, ...]}.
+        predictions: JSON (ActivityNet's results) or CSV (video,start,end,label,score). For gebd JSON or CSV that
+            `kinoscope localize --boundaries` wrote, or JSON of the form {video: [seconds, ...]}.
         gt: Ground truth: ActivityNet JSON, or CSV (video,start,end,label[,split]). For gebd with the durations of the
             videos, or GEBD's own as JSON.
         protocol: own, activitynet, thumos14 or hacs: thresholds, subset and rules; gebd for boundaries.
@@ -51,7 +51,13 @@ def _segments(
     from ..evaluate import bootstrap_map, evaluate_files
     from .terminal import note, print_json, print_table, say
 
-    result = evaluate_files(predictions, gt, protocol, subset=subset)
+    try:
+        result = evaluate_files(predictions, gt, protocol, subset=subset)
+    except AnnotationError as error:
+        if error.where == predictions and _holds_boundaries(predictions):
+            cure = "add --protocol gebd"
+            raise AnnotationError("holds boundaries, not segments", where=predictions, cure=cure) from error
+        raise
     interval = bootstrap_map(result, bootstrap, seed) if bootstrap else None
     if json:
         print_json({**result.to_dict(), **({"average_mAP_interval": list(interval)} if interval else {})})
@@ -66,6 +72,15 @@ def _segments(
     for reason in result.reasons:
         note(f"- {reason.text}")
     return 0
+
+
+def _holds_boundaries(path: Path) -> bool:
+    from ..data.boundaries import read_boundaries
+
+    try:
+        return bool(read_boundaries(path))
+    except AnnotationError:
+        return False
 
 
 def _boundaries(

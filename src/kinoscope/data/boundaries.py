@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import AnnotationError
 from ..files import write_json, write_text
 from .annotations_checks import shorten
-from .annotations_csv import guard
+from .annotations_csv import guard, unguard
 from .segments import video_name
 
 FORMAT = "kinoscope-boundaries-1"
@@ -73,7 +73,10 @@ def read_boundaries(path: str | Path) -> dict[str, tuple[Boundary, ...]]:
     Raises:
         AnnotationError: not such a file; a time or score that is no finite number, with its place.
     """
-    tree = read_tree(path)
+    text = read_text(path)
+    if text.lstrip()[:1] not in ("{", "["):
+        return _read_table(text, path)
+    tree = parse_tree(text, path)
     videos = tree.get("boundaries", tree) if isinstance(tree, dict) else tree
     version = tree.get("version", FORMAT) if isinstance(tree, dict) and "boundaries" in tree else FORMAT
     if version != FORMAT:
@@ -92,11 +95,32 @@ def read_boundaries(path: str | Path) -> dict[str, tuple[Boundary, ...]]:
     return found
 
 
-def read_tree(path: str | Path) -> Any:
-    """The content of a JSON file; what is none is refused with its cause, a pickle without opening it.
+def _read_table(text: str, path: str | Path) -> dict[str, tuple[Boundary, ...]]:
+    """What :func:`write_boundaries_csv` writes; a row without a time says that the video has none."""
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:  # such as a cell of more than 131,072 letters
+        raise AnnotationError(f"not a readable table: {error}", where=path, cure=_EXPECTED) from error
+    if not {"video", "time"} <= set(reader.fieldnames or ()):
+        cure = f"a table has the columns video,time,score; in JSON, {_EXPECTED}"
+        raise AnnotationError("is neither a table of boundaries nor JSON", where=f"{path}:1", cure=cure)
+    found: dict[str, tuple[Boundary, ...]] = {}
+    for line, row in rows:
+        where = f"{path}:{line}"
+        if not row["video"]:
+            raise AnnotationError("names no video", where=where, cure="name the video in this row")
+        name = video_name(unguard(row["video"]))
+        here = _boundary({**row, "score": row.get("score") or None}, where) if row["time"] else None
+        found[name] = (*found.get(name, ()), *([here] if here else []))
+    return found
+
+
+def read_text(path: str | Path) -> str:
+    """The content of a text file; what is none is refused with its cause, a pickle without opening it.
 
     Raises:
-        AnnotationError: missing, not text, not JSON, a pickle, or an object that names a key twice.
+        AnnotationError: missing, not UTF-8 text, or a pickle.
     """
     path = Path(path)
     if not path.is_file():
@@ -112,9 +136,15 @@ def read_tree(path: str | Path) -> Any:
             cure="if you trust its source, turn it into JSON once, with pickle.load and json.dump in Python",
         )
     try:
-        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique)
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise AnnotationError("is not UTF-8 text", where=path, cure=_EXPECTED) from error
+
+
+def parse_tree(text: str, path: str | Path) -> Any:
+    """The content of JSON. Raises :class:`AnnotationError` where it is none, or an object names a key twice."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         where = f"{path}:{error.lineno}:{error.colno}"
         raise AnnotationError(f"not JSON: {error.msg}", where=where, cure=_EXPECTED) from error
@@ -129,7 +159,7 @@ def number(value: Any, what: str, where: str) -> float:
     except (ValueError, OverflowError):
         found = math.nan
     if not math.isfinite(found):
-        raise AnnotationError(f"{what} is {shorten(value)}", where=where, cure="give a finite number, in seconds")
+        raise AnnotationError(f"{what} is {shorten(value)}", where=where, cure="give a finite number")
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import AnnotationError
 from .annotations_checks import shorten
-from .boundaries import number, read_tree
+from .boundaries import number, parse_tree, read_text
 from .segments import Annotations, VideoAnnotation, video_name
 
 MERGED = 0.1
@@ -40,21 +40,19 @@ def is_gebd(path: str | Path) -> bool:
     """Whether a file holds ground truth in GEBD's layout, which no table and no layout of segments looks like.
 
     Raises:
-        AnnotationError: a pickle, as GEBD publishes its files.
+        AnnotationError: missing, not text, or a pickle, as GEBD publishes its files.
     """
-    path = Path(path)
+    text = read_text(path)
     try:
-        tree = read_tree(path)
-    except AnnotationError as error:
-        if "pickle" in error.problem:
-            raise
+        tree = parse_tree(text, path)
+    except AnnotationError:
         return False  # a table, or a problem that the reader of annotations tells better
     return isinstance(tree, dict) and any(isinstance(entry, dict) and _RATERS in entry for entry in tree.values())
 
 
 def read_gebd(path: str | Path) -> dict[str, BoundaryTruth]:
     """GEBD's ground truth, by video. Raises :class:`AnnotationError` that leads to what is wrong."""
-    tree = read_tree(path)
+    tree = parse_tree(read_text(path), path)
     if not isinstance(tree, dict) or not tree:
         raise AnnotationError("names no video", where=path, cure=_EXPECTED)
     return {video_name(key): _entry(entry, f"{path}: [{json.dumps(key)}]") for key, entry in tree.items()}

@@ -31,7 +31,7 @@ def evaluate_boundary_files(
     """Score a file of boundaries (see :mod:`kinoscope.data.boundaries`) against one of ground truth.
 
     Args:
-        predictions: JSON as ``kinoscope localize --boundaries`` writes it, or GEBD's ``{video: [seconds, …]}``.
+        predictions: JSON or CSV as ``kinoscope localize --boundaries`` writes it, or GEBD's ``{video: [seconds, …]}``.
         ground_truth: GEBD's ground truth as JSON; or ordinary annotations with durations (CSV, ActivityNet's JSON),
             whose segments start and end at the boundaries.
         subset: part of ordinary annotations to score; chosen as for the protocol ``own``.
