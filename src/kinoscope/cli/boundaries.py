@@ -129,7 +129,8 @@ def show_boundaries(sources: Sources, detector: BoundaryDetector, wanted: Wanted
         write_boundaries_csv(wanted.csv, everything)
     if wanted.html is not None:
         pages = (boundary_page(name, sources.film(name), each, shown[name]) for name, each in found.items())
-        write_pages(wanted.html, "Boundaries in", pages, list(found), made)
+        told = {**made, "scores": "a part has that of the boundary which begins it"}
+        write_pages(wanted.html, "Boundaries in", pages, list(found), told)
     if wanted.json:
         print_json(as_json(everything))
     else:

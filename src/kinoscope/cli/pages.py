@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .boundaries import FoundBoundaries
 
 _LOW_CONFIDENCE = 0.5
-_TURNS = ("parts 1, 3, 5, …", "parts 2, 4, 6, …")
+_TURNS = ("odd part", "even part")
 
 
 def video_page(name: str, path: Path | None, found: Localization, *, truth: Sequence[Segment] = ()) -> VideoPage:
@@ -57,7 +57,7 @@ def boundary_page(name: str, path: Path | None, found: FoundBoundaries, shown: S
         segments=parts(found.duration, shown),
         curves=[Curve("novelty, its highest as 1", found.novelty.times.tolist(), novelty)],
         maps=list(_maps(found, found.features.time.centers(len(found.features)).tolist())),
-        notes=[*(f"Damaged: {text}" for text in found.damage), "A part has the score of the boundary that begins it."],
+        notes=[f"Damaged: {text}" for text in found.damage],
         **_film(path),
     )
 
