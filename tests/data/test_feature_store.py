@@ -122,7 +122,7 @@ def test_an_opened_video_is_mapped(tmp_path: Path) -> None:
 
 
 def test_a_mapped_store_keeps_files_open_but_not_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feature_store, "_KEPT", 2)
+    monkeypatch.setattr(feature_store, "most_mapped", lambda: 2)
     store = fill(tmp_path, "a", "b", "c").mapped()
     first = store["a"]
     assert store["a"] is first and store["b"] and store["a"] is first

@@ -108,7 +108,7 @@ def run(
     if overwrite and not resume and home.is_dir():
         shutil.rmtree(home)
     videos = store.read_alike()
-    part = _training_part(store, videos, annotations)
+    part = _training_part(videos, annotations)
     made: Adapter
     if adapter is not None:
         made = _ready(adapter)
@@ -180,19 +180,14 @@ def _two_streams(store: FeatureStore, motion: FeatureStore, out: Path, file_form
     return 0
 
 
-def _training_part(
-    store: FeatureStore, features: Mapping[str, Features], annotations: Annotations | None
-) -> Mapping[str, Features]:
+def _training_part(store: FeatureStore, annotations: Annotations | None) -> FeatureStore:
     """Features of the videos that the labels mark for training; all without labels."""
     from ..localize.training_data import training_part
 
     if annotations is None:
-        return features
-    names = training_part(annotations, None).videos
-    paths = {store.path_of(name) for name in names if name in store}  # labels may name another folder
-    chosen = {name: each for name, each in features.items() if store.path_of(name) in paths}
-    if not chosen:
-        raise FeatureError(
-            "no features of the training videos", where=annotations.source, cure="check the names and the split"
-        )
-    return chosen
+        return store
+    part = store.part(training_part(annotations, None).videos)
+    if not part:
+        cure = "check the names and the split"
+        raise FeatureError("no features of the training videos", where=annotations.source, cure=cure)
+    return part

@@ -28,6 +28,7 @@ TENSOR = "features"
 
 _PLAIN = "save it as a plain [T, C] array of numbers"
 _LONGEST_HEADER = 100_000_000  # bytes, the format's own bound
+_MOST_MAPPED = 10_000  # Linux lets a process have 65,530 mappings
 _NUMBERS = {
     "F64": "<f8",
     "F32": "<f4",
@@ -175,6 +176,18 @@ def _npy_layout(file: BinaryIO, size: int) -> Layout:
     if any(length < 0 for length in shape) or prod(shape) * dtype.itemsize > size - file.tell():
         raise ValueError(f"shape {shape} does not fit into a file of {size} bytes")
     return Layout(dtype, tuple(map(int, shape)), file.tell(), fortran)
+
+
+@cache
+def most_mapped() -> int:
+    """How many files may stay mapped without coming near a limit of the system."""
+    _mapping_options()
+    if sys.version_info >= (3, 13) or os.name != "posix":
+        return _MOST_MAPPED
+    import resource
+
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_MAPPED if allowed == resource.RLIM_INFINITY else min(allowed // 4, _MOST_MAPPED)
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from typing import Any
 from ..errors import FeatureError
 from .durations import refuse_lengths
 from .feature_checks import check_features
+from .feature_layout import most_mapped
 from .features import Features, FeatureTime, TimelessError, read_features
 
 ADAPTER_FOLDER = "sola-adapter"
 """Beside adapted features lies the adapter that made them, in a folder of this name."""
 
 _SUFFIXES = (".safetensors", ".npy")
-_KEPT = 500  # mapped files that a store keeps open; a process may have about a thousand
 
 
 class FeatureStore(Mapping[str, Features]):
@@ -88,7 +88,7 @@ class FeatureStore(Mapping[str, Features]):
         if self._kept is None:
             return self._timed(path, read_features(path, self.time))
         if path not in self._kept:
-            if len(self._kept) >= _KEPT:
+            if len(self._kept) >= most_mapped():
                 del self._kept[next(iter(self._kept))]  # the oldest
             self._kept[path] = self.open(name)
         return self._kept[path]
@@ -120,8 +120,15 @@ class FeatureStore(Mapping[str, Features]):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def read_alike(self) -> dict[str, Features]:
-        """All features, mapped, after every row was looked at once; they come from one encoder, at one rate and width.
+    def part(self, names: Collection[str]) -> FeatureStore:
+        """The same store with the files of the videos ``names`` alone; names without a file are left out."""
+        wanted = {self.path_of(name) for name in names if name in self}
+        store = copy.copy(self)
+        store._paths = {name: path for name, path in self._paths.items() if path in wanted}
+        return store
+
+    def read_alike(self) -> FeatureStore:
+        """The store :meth:`mapped`, after every row was looked at once: one encoder, one rate, one width.
 
         Warns, once each for all videos, of rows that are zero, constant or repeated, of lengths that do not fit the
         duration, and of videos that ``durations`` does not know. Values have the numbers of their files.
@@ -130,32 +137,32 @@ class FeatureStore(Mapping[str, Features]):
             FeatureError: files that differ (two are named), have no time, or hold NaN or infinity; ``durations`` that
                 are numbers of rows.
         """
-        everything = self._open_all()
-        first = next(iter(everything))
-        for name, features in everything.items():
-            if problem := difference(everything[first], features):
-                cure = "keep the features of each encoder in a folder of their own"
-                raise FeatureError(f"{problem} in {first!r} and {name!r}", where=self.folder, cure=cure)
+        store = self.mapped()
+        self._require_alike()
         if self._durations:
             given = {name: self._durations[path] for name, path in self._paths.items() if path in self._durations}
-            refuse_lengths(everything, given, self.folder)
-            self._warn_of_unknown_durations(everything)
-        check_features(everything, self.path_of)
-        return everything
+            refuse_lengths(store, given, self.folder)
+            self._warn_of_unknown_durations(store)
+        check_features(store, self.path_of)
+        return store
 
-    def _open_all(self) -> dict[str, Features]:
-        """Every file mapped. Whether the user must give a time is told once, with how many files need it."""
-        opened: dict[str, Features] = {}
+    def _require_alike(self) -> None:
+        """Whether the user must give a time is told once, with how many files need it."""
+        first: tuple[str, Features] | None = None
         timeless: list[TimelessError] = []
         for name in self:
             try:
-                opened[name] = self.open(name)
+                features = self.open(name)
             except TimelessError as error:
                 timeless.append(error)
+                continue
+            first = first or (name, features)
+            if not timeless and (problem := difference(first[1], features)):
+                cure = "keep the features of each encoder in a folder of their own"
+                raise FeatureError(f"{problem} in {first[0]!r} and {name!r}", where=self.folder, cure=cure)
         if timeless:
             more = f", and {len(timeless) - 1} more of {len(self)} files have none" if len(timeless) > 1 else ""
             raise FeatureError(timeless[0].problem + more, where=timeless[0].where, cure=timeless[0].cure)
-        return opened
 
     def _timed(self, path: Path, features: Features) -> Features:
         """``features`` with the duration that the table gives, where the file has none."""

@@ -45,7 +45,7 @@ def adapt_first(
     if isinstance(raw, FeatureStore) and not resume:
         require_free(raw, folder)
     names = [video.name for video in data.videos]
-    videos = {name: raw.open(name) if isinstance(raw, FeatureStore) else raw[name] for name in names}
+    videos = raw.part(names).mapped() if isinstance(raw, FeatureStore) else {name: raw[name] for name in names}
     training = SolaTraining(seed=seed)
     adapter = train_adapter(videos, adapter_folder(folder), options, training, resume=resume, device=accelerator)
     source = videos[names[0]]

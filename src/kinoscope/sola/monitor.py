@@ -58,7 +58,7 @@ def mean_cosines(rows: Tensor, valid: Tensor) -> list[float]:
 def effect(adapter: SoLa, videos: Mapping[str, Features], most: int = 256) -> dict[str, float]:
     """Figures of :func:`gauge` for one window of each video (of ``most`` at the most), the same at every call."""
     options, drawn = adapter.options, []
-    for place, video in enumerate(list(videos.values())[:most]):
-        drawn.append(draw_window(video.values, options, np.random.default_rng(place)))
+    for place, name in enumerate(list(videos)[:most]):
+        drawn.append(draw_window(videos[name].values, options, np.random.default_rng(place)))
     windows, valid = (torch.from_numpy(np.stack(each)) for each in zip(*drawn, strict=True))  # [B, window, C], [B, N]
     return gauge(SoLa.kept(windows, options.positions), adapter(windows, options.positions), valid)

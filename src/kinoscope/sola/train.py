@@ -39,9 +39,9 @@ class SolaTask(Task):
     """
 
     def __init__(self, videos: Mapping[str, Features], options: SolaOptions, training: SolaTraining) -> None:
-        self.names, self.videos = list(videos), list(videos.values())
+        self.names, self.videos = list(videos), videos
         self.options, self.training = options, training
-        channels = self.videos[0].width
+        channels = videos[self.names[0]].width
         seed_weights(training.seed)
         self.adapter, matching = SoLa(channels, options), SimilarityMatching(channels, options)
         self.networks = {"adapter": self.adapter, "matching": matching}
@@ -58,7 +58,7 @@ class SolaTask(Task):
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """A random window of a video, which of its rows exist, and seconds between these. Shapes: [window, C], [N]."""
-        video = self.videos[index % len(self.videos)]
+        video = self.videos[self.describe(index)]
         window, valid = draw_window(video.values, self.options, rng)
         return window, valid, video.time.step * self.options.step
 
