@@ -25,9 +25,10 @@ lint: $(STAMP)   ## style
 types: $(STAMP)  ## types
 	$(BIN)/mypy
 
-results: $(STAMP) ## measure everything anew and rewrite docs/results.md (about an hour on two cores)
-	for name in decode evaluator extraction localize_speed ut_interaction urfd; do \
+results: $(STAMP) ## measure everything anew and rewrite docs/results.md (about four hours on two cores)
+	for name in decode evaluator extraction localize_speed sola_speed boundaries ut_interaction urfd; do \
 	  $(BIN)/python -m benchmarks.$$name --write || exit 1; done
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.sola --cache results-cache --write
 
 # The constraints pin the build of PyTorch; on a machine with a GPU leave them out: pip install .
 $(STAMP): pyproject.toml constraints.txt

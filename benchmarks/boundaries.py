@@ -60,7 +60,7 @@ def read_video(path: Path, rate: float) -> Video:
     return Video(features, BoundaryTruth(duration, (tuple(times.tolist()),)))
 
 
-def detected(videos: Mapping[str, Video], options: BoundaryOptions = BoundaryOptions()) -> Places:  # noqa: B008 - frozen
+def detected(videos: Mapping[str, Video], options: BoundaryOptions = BoundaryOptions()) -> Places:
     return {name: [found.time for found in find_boundaries(video.features, options)] for name, video in videos.items()}
 
 

@@ -49,7 +49,7 @@ def run(
     encoder: str | None = None,
     sampling: Sampling = Sampling(),
     scores: ScoreOptions = ScoreOptions(),
-    changes: BoundaryOptions = BoundaryOptions(),  # noqa: B008 - frozen
+    changes: BoundaryOptions = BoundaryOptions(),
     device: str = "auto",
     runtime: Runtime = "auto",
 ) -> int:

@@ -78,7 +78,7 @@ def parts(duration: float, boundaries: Sequence[Boundary]) -> list[Segment]:
 def _film(path: Path | None) -> dict[str, Any]:
     """What of a page shows the video itself."""
     if path is None:
-        return {}
+        return {"film": False}
     with open_video(path) as video:
         small = [Thumbnail(time, jpeg) for time, jpeg in thumbnails(video)]
         media = path if plays_in_browsers(video) else browser_preview(video)

@@ -78,8 +78,7 @@ class VideoPage:
     map_notes: Sequence[str] = ()
     """What a reader of the maps must know; said under them."""
     film: bool = True
-    """Whether the page is about a video that can be watched. Without, it has no player and no list of segments: maps
-    come first."""
+    """Whether the page is about a video that can be watched. Without, it has no player, and maps come first."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def page_section(index: int, page: VideoPage, media: Media) -> str:
         f'<header class="page-head"><h2 id="name-{index + 1}"><bdi>{text(page.name)}</bdi></h2>',
         f"<p>{_facts(page)}</p></header>",
         note_list(notes),
-        *([_stage(page), timeline, maps] if page.film else [maps, timeline]),
+        *([_stage(page), timeline, maps] if page.film else [maps, timeline, _segments(page)]),
     ]
     if page.truth:
         parts.append(f"<details class='card'><summary>Ground truth ({len(page.truth)})</summary>")
@@ -62,9 +62,17 @@ def _stage(page: VideoPage) -> str:
     )
 
 
+def _segments(page: VideoPage) -> str:
+    """The list of segments where there is no player to stand beside; nothing without segments."""
+    if not page.segments:
+        return ""
+    table = segment_table("Segments", page.segments, "segments")
+    return f"<details class='card' open><summary>Segments ({len(page.segments)})</summary>{table}</details>"
+
+
 def _facts(page: VideoPage) -> str:
     facts = [clock(page.duration)]
-    if page.film:
+    if page.film or page.segments:
         labels = {segment.label for segment in page.segments}
         facts += [_count(len(page.segments), "segment"), _count(len(labels), "label")]
     if page.truth:
