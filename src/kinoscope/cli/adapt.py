@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from ..errors import FeatureError, OptionError, OutputError
 from ..sola.options import Preset, SolaOptions, SolaTraining
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..data.features import Features
     from ..data.segments import Annotations
     from ..sola import Adapter, SoLa
+    from ..sola.controls import Control
     from ..sola.convert import FileFormat
 
 EXAMPLES = """\
@@ -105,34 +106,31 @@ def run(
     if (home / "config.json").exists() and not (resume or overwrite):
         cure = "choose another --out, or add --resume or --overwrite"
         raise OutputError("already holds adapted features", where=out, cure=cure)
-    if overwrite and not resume and home.is_dir():
-        shutil.rmtree(home)
     videos = store.read_alike()
-    part = _training_part(videos, annotations)
-    made: Adapter
-    if adapter is not None:
-        made = _ready(adapter)
-        made.check(next(iter(videos.values())))
-        made.save(home, next(iter(videos.values())))
-    elif method == "sola":
+    part, source = _training_part(videos, annotations), next(iter(videos.values()))
+    made = _ready(adapter, source) if adapter is not None else None
+    if overwrite and not resume and home.is_dir():  # nothing is wrong with the input, so the old run may go
+        shutil.rmtree(home)
+    if made is None and method == "sola":
         made = _train(part, home, options.with_preset(preset), training, resume, device)
     else:
-        made = make_control(method, part, ControlOptions(average_rows, variance), options, training.seed)
-        made.save(home, next(iter(videos.values())))
+        controls = ControlOptions(average_rows, variance)
+        made = made or make_control(cast("Control", method), part, controls, options, training.seed)
+        made.save(home, source)
     count = convert_folder(made, store, out, overwrite=overwrite, resume=resume, file_format=file_format)
     kept = f", {len(store) - count} were there already" if count < len(store) else ""
     say(f"{count} videos adapted → {out}{kept}")
     return 0
 
 
-def _ready(path: Path) -> Adapter:
-    """An adapter that was trained before, here or by the authors of SoLa."""
-    from typing import cast
-
+def _ready(path: Path, source: Features) -> Adapter:
+    """An adapter that was trained before, here or by the authors of SoLa; it must take features like ``source``."""
     from ..convert.official import load_official
-    from ..sola import Adapter, load_adapter
+    from ..sola import load_adapter
 
-    return cast(Adapter, load_official(path, "sola")) if path.is_file() else load_adapter(path)
+    made = cast("Adapter", load_official(path, "sola")) if path.is_file() else load_adapter(path)
+    made.check(source)
+    return made
 
 
 def _train(
