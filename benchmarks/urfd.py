@@ -16,7 +16,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +31,13 @@ from kinoscope.evaluate import DetectionResult, bootstrap_replicates, evaluate_d
 from kinoscope.localize.localizer import Localizer
 from kinoscope.localize.train import train_localizer
 from kinoscope.localize.train_options import LocalizeTrainOptions
-from kinoscope.sola import SolaTraining, train_adapter
+from kinoscope.sola import MovingAverage, SolaTraining, train_adapter
 
 SAMPLINGS = {
     "efficientnet-lite0-change": Sampling(),
     "i3d-k400": Sampling(clip_length=16, stride=4, size=160),  # falls last about a second
 }
 KINDS = ("raw", "SoLa", "moving average")
-WIDTH = 5  # of the moving average; as many rows as SoLa's first convolution sees
 T_QUANTILE = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # 97.5 %, n - 1 degrees of freedom
 
 
@@ -58,16 +57,6 @@ class Outcome:
         return np.mean([bootstrap_replicates(result).map.mean(axis=1) for result in self.results], axis=0)
 
 
-def moving_average(features: Features, width: int = WIDTH) -> Features:
-    """Each row replaced by the mean of those around it, as many as there are at the ends."""
-    rows, radius = features.values.astype(np.float64), width // 2
-    sums = np.concatenate((np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0)))  # [T + 1, C]
-    first = np.maximum(np.arange(len(rows)) - radius, 0)
-    last = np.minimum(np.arange(len(rows)) + radius + 1, len(rows))
-    means = (sums[last] - sums[first]) / (last - first)[:, None]
-    return replace(features, values=means.astype(np.float32), encoder=f"{features.encoder}+mean{width}")
-
-
 def read_dataset(encoder: str, cache: Path) -> tuple[Annotations, dict[str, Features]]:
     """Annotations, and features of every annotated video; the files are named ``<video>-cam0.mp4``."""
     source = data_folder() / "urfd"
@@ -85,7 +74,8 @@ def converted(
     if kind == "raw":
         return dict(features)
     if kind == "moving average":
-        return {name: moving_average(each) for name, each in features.items()}
+        average = MovingAverage(next(iter(features.values())).width)
+        return {name: average.adapt(each) for name, each in features.items()}
     adapter = train_adapter({name: features[name] for name in train}, folder, training=SolaTraining(seed=seed))
     return {name: adapter.adapt(each) for name, each in features.items()}
 

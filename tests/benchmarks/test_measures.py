@@ -13,7 +13,6 @@ import torch
 from benchmarks import decode, urfd, ut_interaction
 from benchmarks.localize_speed import repeat
 from benchmarks.ut_interaction import Clips, each_left_out, interval, predict
-from kinoscope.data.features import Features, FeatureTime
 from kinoscope.video import open_video
 
 
@@ -51,16 +50,6 @@ def test_interval_by_sequence() -> None:
     assert low == high == 0.5  # every sequence is half right: resampling sequences changes nothing
     low, high = interval(sequences < 5, sequences)
     assert low < 0.3 and high > 0.7
-
-
-@pytest.mark.parametrize("rows", [1, 2, 4, 5, 30])
-def test_moving_average_equals_its_slow_twin(rows: int) -> None:
-    values = np.random.default_rng(rows).normal(size=(rows, 3)).astype(np.float32)
-    features = Features(values, FeatureTime(8, 1, 1), "tool")
-    found = urfd.moving_average(features)
-    slow = np.array([values[max(t - 2, 0) : t + 3].mean(axis=0) for t in range(rows)])
-    np.testing.assert_allclose(found.values, slow, atol=1e-6)
-    assert found.values.dtype == np.float32 and found.encoder == "tool+mean5" and found.time == features.time
 
 
 def test_seed_interval() -> None:
