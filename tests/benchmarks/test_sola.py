@@ -28,7 +28,7 @@ def test_runs_put_together_are_the_labels(labels: list[int]) -> None:
 def cell(score: float, seed: int = 0) -> Cell:
     noise = np.random.default_rng(seed).normal(0, 0.01, 2000).astype(np.float32)
     names = (*sola.PROBE, "map")
-    return Cell(dict.fromkeys([*names, "far_cosine", "rank"], score), {name: score + noise for name in names})
+    return Cell(dict.fromkeys([*names, "far_cosine", "rank"], score), dict.fromkeys(names, score + noise))
 
 
 def test_a_cell_comes_back_as_it_was(tmp_path: Path) -> None:
