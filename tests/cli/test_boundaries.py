@@ -110,8 +110,9 @@ def test_scores(run: Run, npy: Path, here: Path) -> None:
 
 
 def test_scores_that_cannot_be(run: Run, npy: Path) -> None:
-    done(run("localize", "npy", "--boundaries", *TIME, "-o", "b.json"))
-    refused(run("evaluate", "b.json", "--gt", "labels.csv", "--protocol", "gebd"), "the duration of", "column duration")
+    done(run("localize", "npy", "--boundaries", *TIME, "-o", "b.json", "--csv", "b.csv"))
+    refused(run("evaluate", "b.csv", "--gt", "labels.csv", "--protocol", "gebd"), "the duration of", "column duration")
+    done(run("evaluate", "b.json", "--gt", "labels.csv", "--protocol", "gebd"))  # it knows the durations itself
     refused(run("evaluate", "b.json", "--gt", "b.json", "--protocol", "gebd"), "b.json: not an annotation file")
     refused(run("evaluate", "b.json", "--gt", "labels.csv"), "b.json: holds boundaries", "add --protocol gebd")
     refused(run("evaluate", "b.json", "--gt", "labels.csv", "--protocol", "gbed"), "no protocol 'gbed'", "gebd")

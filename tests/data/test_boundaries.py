@@ -16,6 +16,7 @@ from kinoscope.data.boundaries import (
     FORMAT,
     Boundary,
     read_boundaries,
+    read_boundary_durations,
     read_text,
     write_boundaries_csv,
     write_boundaries_json,
@@ -186,3 +187,15 @@ def test_merged_times(times: list[float], tolerance: float) -> None:
     assert found == sorted(found) and len(found) <= len(set(times))
     assert all(min(abs(time - each) for each in found) <= tolerance + 1e-9 for time in times)
     assert merged(times, 0.0) == sorted(set(times))
+
+
+def test_durations_go_with_the_boundaries(tmp_path: Path) -> None:
+    write_boundaries_json(tmp_path / "b.json", FOUND, {"a": 9.5}, encoder="tiny")
+    assert read_boundary_durations(tmp_path / "b.json") == {"a": 9.5}
+    for text in ('{"a": [1.5]}', "video,time,score\na,1,0.5\n", '{"boundaries": {}}'):
+        (tmp_path / "c.json").write_text(text)
+        assert read_boundary_durations(tmp_path / "c.json") == {}
+    for wrong in ("0", "-1", "null", '"x"', "[]"):
+        (tmp_path / "d.json").write_text(f'{{"boundaries": {{}}, "durations": {{"a": {wrong}}}}}')
+        with pytest.raises(AnnotationError, match="duration"):
+            read_boundary_durations(tmp_path / "d.json")

@@ -124,7 +124,7 @@ def show_boundaries(sources: Sources, detector: BoundaryDetector, wanted: Wanted
     everything = {name: each.boundaries for name, each in found.items()}
     shown = {name: wanted.enough(boundaries) for name, boundaries in everything.items()}
     if wanted.output is not None:
-        write_boundaries_json(wanted.output, everything, **made)
+        write_boundaries_json(wanted.output, everything, {name: each.duration for name, each in found.items()}, **made)
     if wanted.csv is not None:
         write_boundaries_csv(wanted.csv, everything)
     if wanted.html is not None:

@@ -1,8 +1,9 @@
 """Event boundaries, moments at which something changes: the nouns, and the files that hold found ones.
 
-The file: ``{"version": "kinoscope-boundaries-1", "boundaries": {video: [{"time": seconds, "score": 0.8}, …]}}``, or a
-table ``video,time,score``. Read is also ``{video: [seconds, …]}``, as in generic event boundary detection (GEBD). What
-is true is read by :mod:`kinoscope.data.boundary_truth`.
+The file: ``{"version": "kinoscope-boundaries-1", "boundaries": {video: [{"time": seconds, "score": 0.8}, …]}}``, with
+the videos' lengths under ``durations`` where they are known, or a table ``video,time,score``. Read is also
+``{video: [seconds, …]}``, as in generic event boundary detection (GEBD). What is true is read by
+:mod:`kinoscope.data.boundary_truth`.
 """
 
 from __future__ import annotations
@@ -39,15 +40,21 @@ class Boundary:
     """From 0 to 1: how clearly it stands out."""
 
 
-def write_boundaries_json(path: str | Path, boundaries: Mapping[str, Sequence[Boundary]], **meta: Any) -> None:
-    """Write boundaries by video name; ``meta`` goes to ``external_data``.
+def write_boundaries_json(
+    path: str | Path,
+    boundaries: Mapping[str, Sequence[Boundary]],
+    durations: Mapping[str, float] | None = None,
+    **meta: Any,
+) -> None:
+    """Write boundaries, and the lengths of videos in seconds, by video name; ``meta`` goes to ``external_data``.
 
     Raises:
         AnnotationError: a time that is not finite and from 0 on, or a score that is not finite.
         OutputError: the file cannot be written.
     """
     rows = {name: [_row(each, name, path) for each in found] for name, found in boundaries.items()}
-    write_json(path, {"version": FORMAT, "boundaries": rows, "external_data": meta})
+    known = {"durations": dict(durations)} if durations else {}
+    write_json(path, {"version": FORMAT, "boundaries": rows, **known, "external_data": meta})
 
 
 def write_boundaries_csv(path: str | Path, boundaries: Mapping[str, Sequence[Boundary]]) -> None:
@@ -93,6 +100,23 @@ def read_boundaries(path: str | Path) -> dict[str, tuple[Boundary, ...]]:
             raise AnnotationError("names a video a second time", where=where, cure="keep one of the two")
         found[video_name(key)] = tuple(_boundary(row, f"{where}[{index}]") for index, row in enumerate(rows))
     return found
+
+
+def read_boundary_durations(path: str | Path) -> dict[str, float]:
+    """Lengths of videos in seconds, where a file of boundaries knows them.
+
+    Raises:
+        AnnotationError: a length that is no positive number.
+    """
+    text = read_text(path)
+    tree = parse_tree(text, path) if text.lstrip()[:1] == "{" else {}
+    given = tree.get("durations", {}) if "boundaries" in tree else {}
+    if not isinstance(given, dict):
+        raise AnnotationError(f"durations are {shorten(given)}", where=path, cure="give them by video, in seconds")
+    found = {name: number(value, f"the duration of {name!r}", str(path)) for name, value in given.items()}
+    if wrong := [name for name, seconds in found.items() if seconds <= 0]:
+        raise AnnotationError(f"the duration of {wrong[0]!r} is not positive", where=path, cure="give it in seconds")
+    return {video_name(name): seconds for name, seconds in found.items()}
 
 
 def _read_table(text: str, path: str | Path) -> dict[str, tuple[Boundary, ...]]:

@@ -7,8 +7,8 @@ GEBD (Shou et al., "Generic event boundary detection", ICCV 2021) has several ra
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +58,23 @@ def read_gebd(path: str | Path) -> dict[str, BoundaryTruth]:
     return {video_name(key): _entry(entry, f"{path}: [{json.dumps(key)}]") for key, entry in tree.items()}
 
 
-def boundary_truth(annotations: Annotations) -> dict[str, BoundaryTruth]:
+def boundary_truth(annotations: Annotations, durations: Mapping[str, float] | None = None) -> dict[str, BoundaryTruth]:
     """Starts and ends of annotated segments as boundaries, seen by one rater.
 
     Only those inside the video count, and those within :data:`MERGED` seconds of each other are one, at their mean.
 
+    Args:
+        annotations: segments in seconds.
+        durations: lengths of videos whose annotations do not tell them, in seconds.
+
     Raises:
         AnnotationError: a video without a known duration, or labels of clips.
     """
-    unknown = [name for name, video in annotations.videos.items() if video.duration is None]
+    videos = {
+        name: replace(video, duration=video.duration or (durations or {}).get(name))
+        for name, video in annotations.videos.items()
+    }
+    unknown = [name for name, video in videos.items() if video.duration is None]
     if unknown:
         several = f" and of {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise AnnotationError(
@@ -74,7 +82,7 @@ def boundary_truth(annotations: Annotations) -> dict[str, BoundaryTruth]:
             where=annotations.source,
             cure="add a column duration (CSV), or a field duration (JSON), in seconds",
         )
-    return {name: _of_segments(name, video, annotations.source) for name, video in annotations.videos.items()}
+    return {name: _of_segments(name, video, annotations.source) for name, video in videos.items()}
 
 
 def merged(times: Iterable[float], tolerance: float = MERGED) -> list[float]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..data.annotations import read_annotations
-from ..data.boundaries import read_boundaries
+from ..data.boundaries import read_boundaries, read_boundary_durations
 from ..data.boundary_truth import BoundaryTruth, boundary_truth, is_gebd, read_gebd
 from ..errors import AnnotationError
 from . import reasons as why
@@ -33,7 +33,7 @@ def evaluate_boundary_files(
     Args:
         predictions: JSON or CSV as ``kinoscope localize --boundaries`` writes it, or GEBD's ``{video: [seconds, …]}``.
         ground_truth: GEBD's ground truth as JSON; or ordinary annotations with durations (CSV, ActivityNet's JSON),
-            whose segments start and end at the boundaries.
+            whose segments start and end at the boundaries. Durations that they lack are taken from ``predictions``.
         subset: part of ordinary annotations to score; chosen as for the protocol ``own``.
         distances: relative distances to score at.
 
@@ -41,7 +41,7 @@ def evaluate_boundary_files(
         AnnotationError: a file that cannot be used: a pickle, no duration, no video.
         OptionError: no such subset.
     """
-    truth, known, file_names, chosen, reasons = _truth(ground_truth, subset)
+    truth, known, file_names, chosen, reasons = _truth(ground_truth, subset, read_boundary_durations(predictions))
     guesses = {name: [each.time for each in found] for name, found in read_boundaries(predictions).items()}
     _, renamed = match_folders(dict.fromkeys(guesses, ()), known, file_names)
     guesses = {renamed.get(name, name): times for name, times in guesses.items()}
@@ -57,7 +57,7 @@ def evaluate_boundary_files(
 Truth = tuple[dict[str, BoundaryTruth], Collection[str], Mapping[str, str], str | None, list[Reason]]
 
 
-def _truth(path: str | Path, subset: str | None) -> Truth:
+def _truth(path: str | Path, subset: str | None, durations: Mapping[str, float]) -> Truth:
     """What is scored, all known names, names of their files, the subset, and what a reader should know of it."""
     if is_gebd(path):
         if subset is not None:
@@ -69,7 +69,10 @@ def _truth(path: str | Path, subset: str | None) -> Truth:
     annotations = read_annotations(path, on_flaw=rules.on_flaw)
     chosen, part, reasons = choose_subset(annotations, rules, subset)
     reasons += why.flaw_reasons(annotations.flaws, "ground truth")
-    return boundary_truth(part), annotations.videos, annotations.file_names(), chosen, reasons
+    file_names = annotations.file_names()
+    _, renamed = match_folders(dict.fromkeys(durations, ()), annotations.videos, file_names)
+    lengths = {renamed.get(name, name): seconds for name, seconds in durations.items()}
+    return boundary_truth(part, lengths), annotations.videos, file_names, chosen, reasons
 
 
 def _inconsistent(truth: Mapping[str, BoundaryTruth], result: BoundaryResult) -> list[Reason]:
