@@ -49,9 +49,11 @@ def test_the_setting_of_the_issue(run: Run, here: Path) -> None:
 
 
 def test_a_preset_stands_below_what_is_given(run: Run, here: Path) -> None:
-    done(run("adapt", "feats", "--out", "sola", "--preset", "recommended", "--lam", 4, *TRAINING))
+    done(run("adapt", "feats", "--out", "sola", "--preset", "direct", "--lam", 4, *TRAINING))
     adapter = load_adapter("sola")
-    assert isinstance(adapter, SoLa) and adapter.options == SolaOptions.recommended(lam=4.0, hidden=8)
+    assert isinstance(adapter, SoLa) and adapter.options == SolaOptions(
+        lam=4.0, hidden=8, predictor=False, stop_gradient=False
+    )
 
 
 @pytest.mark.parametrize("method", ["identity", "moving-average", "random", "whitening"])

@@ -34,7 +34,7 @@ def words(sola: str, *more: object) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("sola", ["joint", "unified", "two-stage"])
 def test_a_model_that_takes_raw_video(run: Run, extracted: Path, sola: str) -> None:
-    answer = done(run(*words(sola, "--sola-preset", "recommended")))
+    answer = done(run(*words(sola, "--sola-preset", "direct")))
     assert "average_map: " in answer and "SoLa: gate tanh α = " in answer
     assert {"adapter/config.json", "adapter/model.safetensors"} <= set(files_below(extracted / "run"))
     assert json.loads((extracted / "run" / "config.json").read_text())["features"]["encoder"] == "tiny-change+sola"
@@ -59,7 +59,7 @@ def test_resumed_only_as_it_began(run: Run, extracted: Path) -> None:
 def test_options_of_sola_without_it(run: Run, extracted: Path) -> None:
     refused(run(*words("none")), "hidden, kernel, size, step, margin belong to SoLa", "joint")
     train = ("train", "localize", "labels.csv", "--features", "feats", "--out", "run", *TRAINING)
-    refused(run(*train, "--sola-preset", "recommended"), "--sola-preset is an option of SoLa", "--sola")
+    refused(run(*train, "--sola-preset", "direct"), "--sola-preset is an option of SoLa", "--sola")
     refused(run(*train, "--sola-weight", 2), "sola_weight")
     refused(run(*train, "--sola", "both"), "sola", "two-stage")
     assert not (extracted / "run").exists()

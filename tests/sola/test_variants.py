@@ -65,9 +65,9 @@ def test_impossible_variants(choice: dict[str, object], words: str) -> None:
 
 
 def test_a_preset_leaves_what_was_chosen() -> None:
-    assert SolaOptions().with_preset("official") == SolaOptions()
-    recommended = SolaOptions(lam=3.0, kernel=3).with_preset("recommended")
-    assert recommended == SolaOptions.recommended(lam=3.0, kernel=3) != SolaOptions(lam=3.0, kernel=3)
+    assert SolaOptions().with_preset("official") == SolaOptions().with_preset("recommended") == SolaOptions()
+    direct = SolaOptions(lam=3.0, kernel=3).with_preset("direct")
+    assert direct == SolaOptions(lam=3.0, kernel=3, predictor=False, stop_gradient=False)
     with pytest.raises(OptionError, match="preset is 'best'"):
         SolaOptions().with_preset("best")  # type: ignore[arg-type]
 

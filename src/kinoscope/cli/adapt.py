@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   kinoscope adapt feats/ --out sola/
-  kinoscope adapt feats/ --out sola/ --labels labels.csv --preset recommended
+  kinoscope adapt feats/ --out sola/ --labels labels.csv --preset direct
   kinoscope adapt feats/ --out sola/ --kernel 5 --target sigmoid --lam 16 --no-predictor --distance seconds
   kinoscope adapt feats/ --out smooth/ --method moving-average
   kinoscope adapt rgb_feats/ --out both/ --method two-stream --motion flow_feats/
@@ -63,7 +63,8 @@ def run(
         out: Folder for the converted features.
         method: sola, or a control that a gain has to be measured against; two-stream sets rows of --motion beside
             those of the features.
-        preset: official, or recommended: what did best in docs/results.md. Options that you give stand above it.
+        preset: official; recommended, which did best in docs/results.md (today: official); or direct, without predictor
+            and stop-gradient. Options that you give stand above it.
         average_rows: Of moving-average: rows, odd; SoLa's first convolution sees 5.
         variance: Of whitening: keep the principal components that explain this share of the variance.
         motion: Of two-stream: folder of features of the same videos, from flow or frame differences.
@@ -152,7 +153,7 @@ def _train(
         before, after = figures[f"cosine_before_{far}"], figures[f"cosine_{far}"]
         say(f"cosine of rows {seconds:.1f} s apart: {before:.2f} before, {after:.2f} after, {wanted:.2f} wanted")
         if after > before + 0.02:
-            direct = " and --preset recommended" if options.predictor else ""
+            direct = " and --preset direct" if options.predictor else ""
             say(f"Rows far apart became more alike: it smooths. Compare with --method moving-average{direct}.")
     return sola
 

@@ -13,7 +13,7 @@ EXAMPLES = """\
   kinoscope train localize labels.csv --features sola/ --out runs/fall --epochs 100 --seed 1
   kinoscope train localize labels.csv --features sola/ --out runs/fall --resume
   kinoscope train localize labels.csv --features feats/ --sola joint --out runs/joint
-  kinoscope train localize labels.csv --features feats/ --sola two-stage --sola-preset recommended --out runs/two
+  kinoscope train localize labels.csv --features feats/ --sola two-stage --sola-preset direct --out runs/two
 """
 
 
@@ -48,7 +48,8 @@ def run(
             on the training videos only), together with it by the losses of both (joint), or by the head's loss alone
             (unified).
         sola_weight: Weight of Similarity Matching in joint training.
-        sola_preset: official, or recommended: what did best in docs/results.md. Options that you give stand above it.
+        sola_preset: official; recommended, which did best in docs/results.md (today: official); or direct, without predictor
+            and stop-gradient. Options that you give stand above it.
         train_subset: Train on videos of this split; by default "train" or "training", or all if none is marked.
         validation_subset: Score videos of this split now and then; by default those of the test, else validation split.
         protocol: How validation is scored, see `kinoscope evaluate`.

@@ -7,10 +7,14 @@ from typing import Any, Literal
 
 from ..errors import OptionError
 
-Preset = Literal["official", "recommended"]
+Preset = Literal["official", "recommended", "direct"]
 
-_RECOMMENDED: dict[str, Any] = {"predictor": False, "stop_gradient": False}
-"""What ``docs/results.md`` recommends, as changes to the official setting."""
+_PRESETS: dict[str, dict[str, Any]] = {
+    "official": {},
+    "recommended": {},  # of docs/results.md: no other loss did better than the official one
+    "direct": {"predictor": False, "stop_gradient": False},  # rows are compared with each other (specification, 10.11)
+}
+"""Changes to the official setting."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +69,12 @@ class SolaOptions:
             cure = f"raise margin to {self.radius}, or lower kernel or dilation"
             raise OptionError(f"{seen} looks further than margin {self.margin}", cure=cure)
 
-    @classmethod
-    def recommended(cls, **changes: Any) -> SolaOptions:
-        """The setting that did best in ``docs/results.md``, with ``changes``."""
-        return cls(**{**_RECOMMENDED, **changes})
-
     def with_preset(self, preset: Preset) -> SolaOptions:
         """These options, with the preset's values wherever they are still the official ones."""
-        if preset not in ("official", "recommended"):
-            raise OptionError(f"preset is {preset!r}", cure="choose official or recommended")
-        if preset == "official":
-            return self
+        if preset not in _PRESETS:
+            raise OptionError(f"preset is {preset!r}", cure=f"choose one of {', '.join(_PRESETS)}")
         official = {field.name: field.default for field in fields(self)}
-        return replace(self, **{k: v for k, v in _RECOMMENDED.items() if getattr(self, k) == official[k]})
+        return replace(self, **{k: v for k, v in _PRESETS[preset].items() if getattr(self, k) == official[k]})
 
     @property
     def radius(self) -> int:
