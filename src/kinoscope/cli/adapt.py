@@ -153,8 +153,7 @@ def _train(
         before, after = figures[f"cosine_before_{far}"], figures[f"cosine_{far}"]
         say(f"cosine of rows {seconds:.1f} s apart: {before:.2f} before, {after:.2f} after, {wanted:.2f} wanted")
         if after > before + 0.02:
-            direct = " and --preset direct" if options.predictor else ""
-            say(f"Rows far apart became more alike: it smooths. Compare with --method moving-average{direct}.")
+            say("Rows far apart became more alike: it smooths. Compare with --method moving-average.")
     return sola
 
 

@@ -48,8 +48,8 @@ def run(
             on the training videos only), together with it by the losses of both (joint), or by the head's loss alone
             (unified).
         sola_weight: Weight of Similarity Matching in joint training.
-        sola_preset: official; recommended, which did best in docs/results.md (today: official); or direct, without predictor
-            and stop-gradient. Options that you give stand above it.
+        sola_preset: official; recommended, which did best in docs/results.md (today: official); or direct, without
+            predictor and stop-gradient. Options that you give stand above it.
         train_subset: Train on videos of this split; by default "train" or "training", or all if none is marked.
         validation_subset: Score videos of this split now and then; by default those of the test, else validation split.
         protocol: How validation is scored, see `kinoscope evaluate`.
