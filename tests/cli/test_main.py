@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +89,16 @@ def test_a_terminal_that_knows_ascii_only() -> None:
     ]
     answer = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert answer.returncode == 2 and b"Traceback" not in answer.stderr and rb"Datei-\xfc" in answer.stderr
+
+
+def test_flags_that_are_on_show_how_to_turn_them_off(run: Run) -> None:
+    shown = run("adapt", "--help").out
+    assert "--predictor, --no-predictor\n" in shown and "--no-resume" not in shown
+
+
+def test_the_configuration_can_be_printed_and_read_again(run: Run, tmp_path: Path) -> None:
+    words = ("adapt", "feats", "--out", "out", "--no-predictor", "--lam", 4)
+    printed = run(*words, "--print-config")
+    assert printed.code == 0 and "predictor: false" in printed.out and "lam: 4.0" in printed.out
+    (tmp_path / "c.yaml").write_text(printed.out)
+    assert run("adapt", "--config", tmp_path / "c.yaml", "--print-config").out == printed.out

@@ -60,6 +60,9 @@ def call(
 class _Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):  # type: ignore[misc]  # untyped
     """Keeps the examples as they are written."""
 
+    def _format_action_invocation(self, action: Any) -> str:
+        return str(super()._format_action_invocation(action)).replace(" ,", ",").rstrip()  # flags take no value
+
 
 class _Parser(ArgumentParser):  # type: ignore[misc]  # untyped
     """Says which option was probably meant."""
@@ -91,6 +94,7 @@ def _polish(parser: ArgumentParser, short: Mapping[str, str]) -> set[str]:
         if getattr(action, "_typehint", None) is bool:
             flags.update(dashed)
             action.metavar = ""
+            action.option_strings = [*dashed, *(f"--no-{each[2:]}" for each in dashed if action.default is True)]
     return flags
 
 
@@ -100,6 +104,8 @@ def _expand(argv: list[str], flags: set[str]) -> list[str]:
     for word in argv:
         if word in flags:
             expanded.append(f"{word}=true")
+        elif word == "--print-config":  # its value may be left out
+            expanded.append(f"{word}=")
         elif word.startswith("--no-") and f"--{word[5:]}" in flags:
             expanded.append(f"--{word[5:]}=false")
         else:
