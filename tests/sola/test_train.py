@@ -208,3 +208,12 @@ def test_features_are_adapted_once(tmp_path: Path) -> None:
         adapter.adapt(once)
     with pytest.raises(FeatureError, match="are adapted already"):
         train_adapter({"a": once}, tmp_path / "again", OPTIONS, TRAINING, device="cpu")
+
+
+@pytest.mark.parametrize("predictor", [True, False])
+def test_numbers_beyond_arithmetic_are_told_with_the_video(tmp_path: Path, predictor: bool) -> None:
+    huge = video(30, 0)
+    features = {"huge": Features(np.sign(huge.values) * np.float32(3e38), huge.time)}
+    options = SolaOptions(hidden=8, predictor=predictor, stop_gradient=predictor)
+    with pytest.raises(KinoscopeError, match=r"the loss became .*nan.* in a batch of: huge"):
+        train_adapter(features, tmp_path, options, SolaTraining(epochs=1, batch_size=2), device="cpu")

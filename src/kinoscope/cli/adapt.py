@@ -120,7 +120,7 @@ def run(
         made.save(home, source)
     count = convert_folder(made, store, out, overwrite=overwrite, resume=resume, file_format=file_format)
     kept = f", {len(store) - count} were there already" if count < len(store) else ""
-    say(f"{count} videos adapted → {out}{kept}")
+    say(f"{count} video{'' if count == 1 else 's'} adapted → {out}{kept}")
     return 0
 
 
@@ -149,7 +149,9 @@ def _train(
     say(
         f"gate tanh α = {float(sola.alpha.tanh()):+.3f} (0 is the identity), change / row = {figures['norm_ratio']:.2f}"
     )
-    if f"cosine_{far}" in figures:  # no video is so long
+    if "cosine_1" not in figures:
+        say("No video has two rows to compare, so there was nothing to learn: longer videos, or --step 1.")
+    if f"cosine_{far}" in figures:  # some video is so long
         before, after = figures[f"cosine_before_{far}"], figures[f"cosine_{far}"]
         say(f"cosine of rows {seconds:.1f} s apart: {before:.2f} before, {after:.2f} after, {wanted:.2f} wanted")
         if after > before + 0.02:

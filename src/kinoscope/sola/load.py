@@ -36,6 +36,9 @@ def load_adapter(folder: str | Path) -> Adapter:
     from safetensors.torch import load_file
 
     folder = adapter_folder(folder) if adapter_folder(folder).is_dir() else Path(folder)
+    if not (folder / "config.json").is_file():
+        cure = "give a folder that kinoscope adapt wrote"
+        raise WeightError("cannot be read as an adapter: it has no config.json", where=folder, cure=cure)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         adapter = _BUILDERS[config["kind"]](int(config["channels"]), config["options"])

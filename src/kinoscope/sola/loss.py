@@ -85,7 +85,8 @@ def similarity_matching(
         cosine = (cosine + cosine.transpose(1, 2)) / 2
     probability = ((1 + cosine) / 2).clamp(_EPSILON, 1 - _EPSILON)
     target = target.to(probability).expand_as(probability)
-    pairs = F.binary_cross_entropy(probability, target, reduction="none")  # [B, N, N]
+    # Written out, because torch's own raises an error on NaN before the training loop can name the videos.
+    pairs = (target - 1) * torch.log1p(-probability) - target * probability.log()  # [B, N, N]
     return _mean(pairs, pair_weights(pairs, valid, diagonal))
 
 
