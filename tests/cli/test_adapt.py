@@ -58,7 +58,8 @@ def test_a_preset_stands_below_what_is_given(run: Run, here: Path) -> None:
 
 @pytest.mark.parametrize("method", ["identity", "moving-average", "random", "whitening"])
 def test_controls_are_adapters_too(run: Run, here: Path, method: str) -> None:
-    done(run("adapt", "feats", "--out", "out", "--method", method, "--variance", 0.9, "--average-rows", 3))
+    own = {"whitening": ("--variance", 0.9), "moving-average": ("--average-rows", 3)}.get(method, ())
+    done(run("adapt", "feats", "--out", "out", "--method", method, *own))
     adapter, source = load_adapter("out"), FeatureStore("feats")
     assert adapter.kind == method
     for name, converted in FeatureStore("out").items():
@@ -100,24 +101,74 @@ def test_interrupted_conversion_goes_on_where_it_stopped(run: Run, here: Path) -
     whole = (here / "sola" / "v0.safetensors").read_bytes()
     kept = (here / "sola" / "v1.safetensors").stat().st_mtime_ns
     (here / "sola" / "v0.safetensors").unlink()
-    write_features(feature_path("sola", "v2"), Features(rows(9, 1), FeatureTime(2, 1, 1), "tiny+sola", "1" * 16))
-    assert "2 videos adapted → sola, 1 were there already" in done(
+    assert "1 video adapted → sola, 2 were there already" in done(
         run("adapt", "feats", "--out", "sola", *TRAINING, "--resume")
     )
     assert (here / "sola" / "v0.safetensors").read_bytes() == whole
     assert (here / "sola" / "v1.safetensors").stat().st_mtime_ns == kept
+    refused(run("adapt", "feats", "--out", "sola", *TRAINING), "already holds features", "--resume, to go on")
 
 
 def test_folders_that_hold_features_are_left_alone(run: Run, here: Path) -> None:
     write_features(feature_path("other", "elsewhere"), Features(rows(5), FeatureTime(2, 1, 1)))
-    before = (here / "other" / "elsewhere.safetensors").read_bytes()
-    refused(run("adapt", "feats", "--out", "other", *TRAINING), "already holds features", "--overwrite")
-    refused(run("adapt", "feats", "--out", "other", "--method", "identity"), "already holds features")
-    assert files_below(here / "other") == ["elsewhere.safetensors"]
-    done(run("adapt", "feats", "--out", "other", "--method", "identity", "--overwrite"))
-    assert (here / "other" / "elsewhere.safetensors").read_bytes() == before
-    done(run("adapt", "feats", "--out", "other", *TRAINING, "--overwrite"))
-    assert isinstance(load_adapter("other"), SoLa)
+    write_features(feature_path("raw", "v0"), Features(rows(5), FeatureTime(2, 1, 1)))
+    before = {path: path.read_bytes() for path in here.glob("*/*.safetensors")}
+    for words in ((*TRAINING,), ("--method", "identity")):
+        refused(run("adapt", "feats", "--out", "other", *words), "already holds features", "--overwrite")
+        refused(run("adapt", "feats", "--out", "other", *words, "--resume"), "already holds features")
+        refused(run("adapt", "feats", "--out", "other", *words, "--overwrite"), "would be left among the new ones")
+        refused(run("adapt", "feats", "--out", "raw", *words, "--resume"), "already holds features")
+    assert {path: path.read_bytes() for path in here.glob("*/*.safetensors")} == before
+    done(run("adapt", "feats", "--out", "raw", *TRAINING, "--overwrite"))
+    assert isinstance(load_adapter("raw"), SoLa) and len(FeatureStore("raw")) == 3
+    answer = run("adapt", "feats", "--out", "raw", "--method", "identity", "--resume")
+    refused(answer, "holds another adapter")
+    assert isinstance(load_adapter("raw"), SoLa)
+
+
+def test_an_overwriting_that_fails_leaves_the_old_adapter(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(run("adapt", "feats", "--out", "sola", *TRAINING))
+    before = load_adapter("sola").fingerprint()
+    refused(run("adapt", "feats", "--out", "sola", *TRAINING, "--overwrite", "--device", "banana"), "banana")
+    assert load_adapter("sola").fingerprint() == before
+
+    def fails(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kinoscope.sola.train.fit", fails)
+        assert run("adapt", "feats", "--out", "sola", *TRAINING, "--overwrite").code == 130
+    assert load_adapter("sola").fingerprint() == before
+    done(run("adapt", "feats", "--out", "sola", *TRAINING, "--overwrite", "--seed", 1))
+    assert load_adapter("sola").fingerprint() != before
+    assert sorted(path.name for path in (here / "sola").iterdir()) == [
+        "sola-adapter",
+        "v0.safetensors",
+        "v1.safetensors",
+        "v2.safetensors",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--adapter", "sola", "--method", "whitening"), "--adapter goes with neither --method nor --labels"),
+        (("--adapter", "sola", "--epochs", 3, "--kernel", 7), "--kernel, --epochs would be ignored: --adapter"),
+        (("--method", "moving-average", "--lam", 4), "--lam would be ignored: --method moving-average"),
+        (("--method", "identity", "--preset", "direct"), "--preset would be ignored"),
+        (("--average-rows", 7), "--average-rows is of --method moving-average"),
+        (("--variance", 0.5, "--method", "random"), "--variance is of --method whitening"),
+        (
+            ("--method", "two-stream", "--motion", "npy", "--resume"),
+            "takes neither --adapter nor --labels nor --resume",
+        ),
+    ],
+)
+def test_options_that_would_do_nothing(run: Run, here: Path, words: tuple[object, ...], message: str) -> None:
+    refused(run("adapt", "feats", "--out", "x", *words), message)
+    assert not (here / "x").exists()
 
 
 @pytest.mark.filterwarnings("default::UserWarning")
@@ -133,3 +184,8 @@ def test_features_that_are_odd_or_broken(run: Run, here: Path) -> None:
     np.save(here / "npy" / "v1.npy", rows(1, width=5))
     refused(run("adapt", "npy", "--out", "x", *TIME, *TRAINING), "width")
     assert not (here / "x").exists() or not files_below(here / "x")
+
+
+def test_links_that_lead_nowhere_are_not_left_out(run: Run, here: Path) -> None:
+    (here / "feats" / "gone.npy").symlink_to(here / "nowhere.npy")
+    refused(run("adapt", "feats", "--out", "x", *TRAINING), "gone.npy: is no file", "fetch the file")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from kinoscope.data.feature_time import video_duration
 from kinoscope.data.features import FeatureTime
 from kinoscope.localize.decode import decode, decode_level, to_segments
-from kinoscope.localize.feature_spec import video_duration
 from kinoscope.localize.network import ActionFormer
 from kinoscope.localize.options import ActionFormerOptions, DecodeOptions
 

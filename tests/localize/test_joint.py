@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from kinoscope.data.feature_store import FeatureStore, feature_path
 from kinoscope.data.features import Features, write_features
 from kinoscope.data.segments import Annotations, Segment
+from kinoscope.data.training_part import training_part
 from kinoscope.engine.seeds import seed_step
 from kinoscope.errors import FeatureError, Interrupted, OptionError, OutputError
 from kinoscope.localize.batches import pad, padded_length
@@ -27,7 +28,7 @@ from kinoscope.localize.localizer import ADAPTER, Localizer
 from kinoscope.localize.task import LocalizeTask
 from kinoscope.localize.train import train_localizer
 from kinoscope.localize.train_options import LocalizeTrainOptions
-from kinoscope.localize.training_data import TrainingData, read_training_data, training_part
+from kinoscope.localize.training_data import TrainingData, read_training_data
 from kinoscope.sola import (
     SoLa,
     SolaOptions,

@@ -11,12 +11,13 @@ import torch
 
 from kinoscope.data.features import Features, FeatureTime, write_features
 from kinoscope.data.segments import Annotations, Segment, VideoAnnotation
+from kinoscope.data.training_part import training_part
 from kinoscope.errors import AnnotationError, FeatureError, OptionError, OutputError
 from kinoscope.localize.localizer import Localizer
 from kinoscope.localize.task import LocalizeTask
 from kinoscope.localize.train import train_localizer
 from kinoscope.localize.train_options import LocalizeTrainOptions, rate_factor
-from kinoscope.localize.training_data import read_training_data, training_part
+from kinoscope.localize.training_data import read_training_data
 
 TIME = FeatureTime(fps=10, stride=5, clip_length=10)
 QUICK = LocalizeTrainOptions(width=32, levels=3, epochs=25, warmup_epochs=2, learning_rate=3e-3, validate_every=0)

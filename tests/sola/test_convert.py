@@ -12,7 +12,7 @@ import torch
 from kinoscope.data.feature_store import FeatureStore
 from kinoscope.data.feature_write import write_feature_blocks
 from kinoscope.data.features import Features, FeatureTime, write_features
-from kinoscope.errors import FeatureError
+from kinoscope.errors import FeatureError, Interrupted, OutputError
 from kinoscope.sola import Adapter, SoLa, SolaOptions, convert_folder
 
 from ..folders import files_below
@@ -72,7 +72,7 @@ def test_a_conversion_that_fails_leaves_no_half_file(
             yield block
 
     monkeypatch.setattr(Adapter, "blocks", fails)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match=r"interrupted after 1 of 2 videos(.|\n)*--resume"):
         convert_folder(made, FeatureStore(tmp_path / "in"), tmp_path / "out", file_format=file_format)  # type: ignore[arg-type]
     assert files_below(tmp_path / "out") == [f"a.{file_format}"]
 
@@ -84,3 +84,17 @@ def test_an_adapter_that_makes_no_numbers_is_told_with_the_row(tmp_path: Path) -
     with pytest.raises(FeatureError, match="row 0"):
         convert_folder(made, FeatureStore(tmp_path / "in"), tmp_path / "out")
     assert not files_below(tmp_path / "out")
+
+
+def test_only_its_own_features_are_gone_on_with(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        values = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32)
+        write_features(tmp_path / "in" / f"{name}.safetensors", Features(values, TIME))
+    store, made, other = FeatureStore(tmp_path / "in"), adapter(6), adapter(6, hidden=4)
+    assert convert_folder(made, store, tmp_path / "out") == 2
+    assert convert_folder(made, store, tmp_path / "out", resume=True) == 0
+    before = (tmp_path / "out" / "a.safetensors").read_bytes()
+    with pytest.raises(OutputError, match=r"a\.safetensors: holds features of another adapter(.|\n)*--overwrite"):
+        convert_folder(other, store, tmp_path / "out", resume=True)
+    assert (tmp_path / "out" / "a.safetensors").read_bytes() == before
+    assert convert_folder(other, store, tmp_path / "out", resume=True, overwrite=True) == 2

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from ..errors import FeatureError, OptionError, OutputError
 from ..sola.options import Preset, SolaOptions, SolaTraining
+from .adapt_options import Method
 
 if TYPE_CHECKING:
     from ..data.feature_store import FeatureStore
@@ -28,8 +31,6 @@ EXAMPLES = """\
   kinoscope adapt hacs_npy/ --out hacs_sola/ --fps 2 --stride 1 --clip-length 1 --durations hacs.csv
   kinoscope adapt hacs_npy/ --out hacs_sola/ --fps 2 --stride 1 --clip-length 1 --adapter official.pth --file-format npy
 """
-
-Method = Literal["sola", "identity", "moving-average", "random", "whitening", "two-stream"]
 
 
 def run(
@@ -84,44 +85,78 @@ def run(
     from ..data.durations import read_durations
     from ..data.feature_store import FeatureStore
     from ..sola import ControlOptions, adapter_folder, convert_folder, make_control
-    from ..sola.convert import require_free
+    from ..sola.convert import require_free, require_own
+    from .adapt_options import refuse_ignored, refuse_sola_options
     from .terminal import say
     from .times import feature_time
 
+    refuse_ignored(method, adapter, motion, labels, resume, average_rows, variance)
+    refuse_sola_options(method, adapter, preset, options, training)
     for folder in filter(None, (features, motion)):
         if out.resolve().is_relative_to(folder.resolve()):
             raise OptionError("--out lies in a folder of features", where=out, cure="choose an --out beside it")
-    if (motion is not None) != (method == "two-stream"):
-        raise OptionError("--motion and --method two-stream go together", cure="give both or none")
     annotations = read_annotations(labels) if labels is not None else None
     file_names = annotations.file_names() if annotations is not None else None
     time, lengths = feature_time(fps, stride, clip_length), read_durations(durations) if durations is not None else None
-    store = FeatureStore(features, time, file_names, durations=lengths)
-    if not (resume or overwrite):
+    store, home = FeatureStore(features, time, file_names, durations=lengths), adapter_folder(out)
+    if not (overwrite or (resume and home.is_dir())):
         require_free(store, out, file_format)
-    if method == "two-stream":
-        assert motion is not None
+    require_own(store, out, file_format)
+    if motion is not None:
         return _two_streams(store, FeatureStore(motion, time), out, file_format)
-
-    home = adapter_folder(out)
-    if (home / "config.json").exists() and not (resume or overwrite):
-        cure = "choose another --out, or add --resume or --overwrite"
-        raise OutputError("already holds adapted features", where=out, cure=cure)
+    place = _device(device)
     videos = store.read_alike()
     part, source = _training_part(videos, annotations), next(iter(videos.values()))
     made = _ready(adapter, source) if adapter is not None else None
-    if overwrite and not resume and home.is_dir():  # nothing is wrong with the input, so the old run may go
-        shutil.rmtree(home)
-    if made is None and method == "sola":
-        made = _train(part, home, options.with_preset(preset), training, resume, device)
-    else:
-        controls = ControlOptions(average_rows, variance)
-        made = made or make_control(cast("Control", method), part, controls, options, training.seed)
-        made.save(home, source)
-    count = convert_folder(made, store, out, overwrite=overwrite, resume=resume, file_format=file_format)
+    with _old_adapter_aside(home, overwrite and not resume):
+        if made is None and method == "sola":
+            made = _train(part, home, options.with_preset(preset), training, resume, device)
+        else:
+            controls = ControlOptions(average_rows, variance)
+            made = made or make_control(cast("Control", method), part, controls, options, training.seed)
+            _keep(made, home, source, resume and not overwrite)
+    converter = made.to(place)
+    count = convert_folder(converter, store, out, overwrite=overwrite, resume=resume, file_format=file_format)
     kept = f", {len(store) - count} were there already" if count < len(store) else ""
     say(f"{count} video{'' if count == 1 else 's'} adapted → {out}{kept}")
     return 0
+
+
+def _device(name: str) -> str:
+    """Where to compute; refuses what is not there before anything is trained."""
+    import torch
+
+    from ..engine import LoopOptions
+
+    LoopOptions(epochs=1, batch_size=1, accelerator=name)
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def _old_adapter_aside(home: Path, replaced: bool) -> Iterator[None]:
+    """Keep the old adapter until the new one is there, or at least a checkpoint of it; else put it back."""
+    aside = home.with_name(f".{home.name}.old")
+    if replaced and home.is_dir():
+        shutil.rmtree(aside, ignore_errors=True)
+        home.rename(aside)
+    try:
+        yield
+    except BaseException:
+        if aside.is_dir() and not list(home.glob("checkpoint*")):
+            shutil.rmtree(home, ignore_errors=True)
+            aside.rename(home)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _keep(made: Adapter, home: Path, source: Features, only_the_same: bool) -> None:
+    """Leave the adapter beside its features; going on with those of another one is refused."""
+    from ..sola import load_adapter
+
+    if only_the_same and (home / "config.json").exists() and load_adapter(home).fingerprint() != made.fingerprint():
+        cure = "give the same options, choose another --out, or add --overwrite"
+        raise OutputError("holds another adapter", where=home, cure=cure)
+    made.save(home, source)
 
 
 def _ready(path: Path, source: Features) -> Adapter:
@@ -143,19 +178,18 @@ def _train(
     from .terminal import say
 
     sola = train_adapter(part, home, options, training, resume=resume, device=device)
-    figures, far = effect(sola, part), options.size - 1
+    found, far = effect(sola, part), options.size - 1
     seconds = far * options.step * next(iter(part.values())).time.step
     wanted = float(target_cosine(seconds if options.distance == "seconds" else far, options))
-    say(
-        f"gate tanh α = {float(sola.alpha.tanh()):+.3f} (0 is the identity), change / row = {figures['norm_ratio']:.2f}"
-    )
-    if "cosine_1" not in figures:
-        say("No video has two rows to compare, so there was nothing to learn: longer videos, or --step 1.")
-    if f"cosine_{far}" in figures:  # some video is so long
-        before, after = figures[f"cosine_before_{far}"], figures[f"cosine_{far}"]
-        say(f"cosine of rows {seconds:.1f} s apart: {before:.2f} before, {after:.2f} after, {wanted:.2f} wanted")
-        if after > before + 0.02:
-            say("Rows far apart became more alike: it smooths. Compare with --method moving-average.")
+    gate = float(sola.alpha.tanh())
+    say(f"gate tanh α = {gate:+.3f} (0 is the identity), change / row = {found.norm_ratio:.2f}")
+    if not math.isfinite(found.before):
+        say(f"No video is longer than {seconds:.1f} s: too short to tell what became of similarity at that distance.")
+        return sola
+    before, after = found.before, found.after
+    say(f"cosine of rows {seconds:.1f} s apart: {before:.2f} before, {after:.2f} after, {wanted:.2f} wanted")
+    if after > before + 0.02 and after > wanted:
+        say("Rows far apart became more alike: it smooths. Compare with --method moving-average.")
     return sola
 
 
@@ -182,7 +216,7 @@ def _two_streams(store: FeatureStore, motion: FeatureStore, out: Path, file_form
 
 def _training_part(store: FeatureStore, annotations: Annotations | None) -> FeatureStore:
     """Features of the videos that the labels mark for training; all without labels."""
-    from ..localize.training_data import training_part
+    from ..data.training_part import training_part
 
     if annotations is None:
         return store

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..data.feature_time import video_duration
 from ..data.features import Features, FeatureTime, read_features
 from ..errors import WeightError
-from ..localize.feature_spec import video_duration
 from ..localize.localizer import ADAPTER, Localizer
 from ..pipeline import Localization
 from ..sola import load_adapter

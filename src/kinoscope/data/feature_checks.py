@@ -144,3 +144,16 @@ def _warn_of_lengths(features: Mapping[str, Features]) -> None:
             f"(the first: {name!r}, {problem}): check the time of the features",
             stacklevel=4,
         )
+
+
+def check_rows(features: Features, where: str | None = None) -> None:
+    """Raise :class:`FeatureError` when there is no row, or one that holds NaN or infinity."""
+    if not len(features):
+        raise FeatureError("features have no row", where=where, cure="extract them again")
+    bad = inspect_rows(features.values).broken
+    if bad.count:
+        raise FeatureError(
+            f"{bad.count} of {len(features)} rows hold NaN or infinity, the first is row {bad.first}",
+            where=where,
+            cure="extract them again",
+        )

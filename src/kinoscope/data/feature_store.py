@@ -57,7 +57,10 @@ class FeatureStore(Mapping[str, Features]):
         for path in sorted(self.folder.rglob("*")):
             inside = path.relative_to(self.folder)
             hidden = ADAPTER_FOLDER in inside.parts or any(part.startswith(".") for part in inside.parts)
-            if path.suffix in _SUFFIXES and path.is_file() and not hidden:
+            if path.suffix in _SUFFIXES and not hidden and not path.is_dir():
+                if not path.is_file():
+                    cure = "fetch the file that it stands for, or remove it"
+                    raise FeatureError("is no file, perhaps a link that leads nowhere", where=path, cure=cure)
                 name = inside.with_suffix("").as_posix()
                 if name in self._paths:
                     cure = "keep one of the two in the folder"

@@ -63,3 +63,10 @@ def _is_finite(value: Any) -> bool:
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # an integer of hundreds of digits
         return False
+
+
+def video_duration(time: FeatureTime, rows: int) -> float:
+    """Length of the video in seconds; where it is not known, the end of what the last row saw."""
+    if time.duration is not None:
+        return time.duration
+    return time.offset + ((rows - 1) * time.stride + time.clip_length) / time.fps

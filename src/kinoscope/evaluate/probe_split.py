@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.segments import Annotations
+from ..data.training_part import training_part
 from ..errors import AnnotationError, FeatureError, OptionError
-from ..localize.training_data import training_part
 from .matching import Bools, Ints
 from .reasons import plural
 

@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.feature_checks import check_rows
+from ..data.feature_time import video_duration
 from ..data.features import Features
 from ..data.segments import Annotations, Segment
 from ..errors import AnnotationError, FeatureError, OptionError
-from ..localize.feature_spec import check_rows, video_duration
 from .matching import Bools, Floats, Ints
 
 _OVERSHOOT = 0.5  # seconds; published annotations round

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.boundaries import Boundary
+from ..data.feature_checks import check_rows
 from ..data.features import Features
 from ..errors import OptionError
-from .feature_spec import check_rows
 from .options import at_least
 
 Floats = NDArray[np.float64]

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.feature_time import video_duration
 from ..data.features import FeatureTime
 from ..data.segments import Segment
-from .feature_spec import video_duration
 from .network import Levels, level_masks
 from .nms import Floats, Indices, suppress
 from .options import ActionFormerOptions, DecodeOptions

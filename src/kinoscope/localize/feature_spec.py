@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..data.feature_checks import inspect_rows
-from ..data.features import Features, FeatureTime
+from ..data.feature_checks import check_rows
+from ..data.features import Features
 from ..errors import FeatureError, OptionError
 
 STEP_TOLERANCE = 0.05
@@ -87,23 +87,3 @@ class FeatureSpec:
                 where=where,
                 cure=f"extract them with {self.encoder or 'the same encoder'}",
             )
-
-
-def check_rows(features: Features, where: str | None = None) -> None:
-    """Raise :class:`FeatureError` when there is no row, or one that holds NaN or infinity."""
-    if not len(features):
-        raise FeatureError("features have no row", where=where, cure="extract them again")
-    bad = inspect_rows(features.values).broken
-    if bad.count:
-        raise FeatureError(
-            f"{bad.count} of {len(features)} rows hold NaN or infinity, the first is row {bad.first}",
-            where=where,
-            cure="extract them again",
-        )
-
-
-def video_duration(time: FeatureTime, rows: int) -> float:
-    """Length of the video in seconds; where it is not known, the end of what the last row saw."""
-    if time.duration is not None:
-        return time.duration
-    return time.offset + ((rows - 1) * time.stride + time.clip_length) / time.fps

@@ -14,10 +14,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..data.feature_time import video_duration
 from ..data.features import FeatureTime
 from ..data.segments import Segment
 from ..errors import FeatureError, OptionError
-from .feature_spec import video_duration
 from .nms import hard_nms
 from .options import at_least, between
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..data.feature_store import FeatureStore
 from ..data.features import Features
 from ..data.segments import Annotations, Segment
+from ..data.training_part import training_part
 from ..engine import LoopOptions, fit
 from ..sola.adapter import refuse_adapted
 from ..sola.options import SolaOptions
@@ -20,7 +21,7 @@ from .localizer import Localizer
 from .options import DecodeOptions
 from .task import LocalizeTask, Validation
 from .train_options import LocalizeTrainOptions, SolaMode, check_sola
-from .training_data import TrainingData, check_within, read_training_data, training_part
+from .training_data import TrainingData, check_within, read_training_data
 from .two_stage import adapt_first
 
 

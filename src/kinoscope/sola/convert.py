@@ -8,7 +8,7 @@ from typing import Literal
 from ..data.feature_store import ADAPTER_FOLDER, FeatureStore, feature_path
 from ..data.feature_write import write_feature_blocks
 from ..data.features import Features, read_features
-from ..errors import FeatureError, OutputError
+from ..errors import FeatureError, Interrupted, OutputError
 from ..files import require_writable
 from ..progress import progress
 from .adapter import Adapter
@@ -28,40 +28,52 @@ def convert_folder(
     """Write the adapted features of every video in ``store`` to ``out``; returns how many were written.
 
     Args:
-        overwrite: replace what is there.
+        overwrite: replace what is there of these videos.
         resume: keep what this adapter has already converted.
         file_format: ``npy`` is what other tools read; such files do not hold their time.
 
     Raises:
         FeatureError: features that the adapter cannot take; the file is named.
-        OutputError: ``out`` already holds features.
+        Interrupted: by Ctrl-C; finished files stay.
+        OutputError: ``out`` already holds features: any without ``resume`` and ``overwrite``, or, with ``resume``
+            alone, those of another adapter.
     """
     if not (overwrite or resume):
         require_free(store, out, file_format)
-    written = 0
+    written = looked = 0
     with progress("Adapting", len(store)) as report:
-        for name in store:
-            written += _convert(adapter, store, name, target(out, name, file_format), resume)
-            report(1, name)
+        try:
+            for name in store:
+                path = target(out, name, file_format)
+                written += _convert(adapter, store, name, path, resume=resume, overwrite=overwrite)
+                looked += 1
+                report(1, name)
+        except KeyboardInterrupt:
+            cure = "run the same command with --resume to go on"
+            raise Interrupted(f"interrupted after {looked} of {len(store)} videos", where=out, cure=cure) from None
     return written
 
 
-def _convert(adapter: Adapter, store: FeatureStore, name: str, path: Path, resume: bool) -> bool:
+def _convert(adapter: Adapter, store: FeatureStore, name: str, path: Path, *, resume: bool, overwrite: bool) -> bool:
     features = store.open(name)
     try:
         adapter.check(features)
     except FeatureError as error:
         raise FeatureError(error.problem, where=store.path_of(name), cure=error.cure) from error
     labels = adapter.labels(features)
-    if resume and _is_done(path, features, labels):
-        return False
+    if resume and path.exists() and path.suffix != ".npy":  # these do not say what made them
+        if _is_done(path, features, labels):
+            return False
+        if not overwrite:
+            cure = "choose another --out, or add --overwrite"
+            raise OutputError("holds features of another adapter", where=path, cure=cure)
     blocks = adapter.blocks(features.values)
     write_feature_blocks(path, blocks, rows=len(features), width=adapter.width, time=features.time, **labels)
     return True
 
 
 def _is_done(path: Path, features: Features, labels: dict[str, str]) -> bool:
-    """Whether ``path`` holds all of what would be written; ``.npy`` files do not say what made them."""
+    """Whether ``path`` holds all of what would be written."""
     try:
         found = read_features(path, mapped=True)
     except FeatureError:
@@ -70,16 +82,29 @@ def _is_done(path: Path, features: Features, labels: dict[str, str]) -> bool:
 
 
 def require_free(store: FeatureStore, out: str | Path, file_format: FileFormat = "safetensors") -> None:
-    """Raise :class:`OutputError` unless the adapted features of ``store`` can be written to ``out``, which holds none.
-
-    Features of other videos are in the way too: a folder is of one encoder and one adapter.
-    """
-    cure = "choose another --out, or add --overwrite"
-    for path in sorted(Path(out).rglob("*")) if Path(out).is_dir() else ():
-        if path.suffix in (".safetensors", ".npy") and ADAPTER_FOLDER not in path.relative_to(out).parts:
-            raise OutputError("already holds features", where=path, cure=cure)
+    """Raise :class:`OutputError` if ``out`` holds features, or if those of ``store`` cannot be written there."""
+    adapted = (Path(out) / ADAPTER_FOLDER).is_dir()
+    cure = "choose another --out, or add --overwrite" + (" (or --resume, to go on with it)" if adapted else "")
+    for path in features_in(out):
+        raise OutputError("already holds features", where=path, cure=cure)
     for name in store:
         require_writable(target(out, name, file_format))
+
+
+def require_own(store: FeatureStore, out: str | Path, file_format: FileFormat = "safetensors") -> None:
+    """Raise :class:`OutputError` if ``out`` holds features of videos that ``store`` has not: they would be mixed."""
+    own = {target(out, name, file_format) for name in store}
+    for path in features_in(out):
+        if path not in own:
+            cure = "choose another --out, or remove it: a folder is of one encoder and one adapter"
+            raise OutputError("holds features that would be left among the new ones", where=path, cure=cure)
+
+
+def features_in(out: str | Path) -> list[Path]:
+    """The feature files in a folder, which need not exist."""
+    found = sorted(Path(out).rglob("*")) if Path(out).is_dir() else []
+    shown = (path for path in found if not any(part.startswith(".") for part in path.relative_to(out).parts))
+    return [p for p in shown if p.suffix in (".safetensors", ".npy") and ADAPTER_FOLDER not in p.relative_to(out).parts]
 
 
 def target(out: str | Path, name: str, file_format: FileFormat = "safetensors") -> Path:

@@ -7,6 +7,7 @@ The official loss may fall while rows far apart become *more* alike, because the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.features import Features
-from .diagnostics import effective_rank
+from .diagnostics import cosine_by_distance, effective_rank
 from .network import SoLa
-from .windows import draw_window
 
 _ROWS = 128  # for the rank: its cost grows with their cube
+_LONG = 30_000  # rows of a video; an hour at eight a second
 
 
 @torch.no_grad()
@@ -27,7 +28,8 @@ def gauge(before: Tensor, after: Tensor, valid: Tensor) -> dict[str, float]:
 
     Returns:
         ``norm_ratio``: length of the change over length of the row; ``cosine_d``: mean cosine of adapted rows d
-        positions apart; ``cosine_before_d``: of the rows as they came; ``effective_rank`` of the adapted rows.
+        positions apart; ``cosine_before_d``: of the rows as they came; ``effective_rank`` of at most 128 adapted
+        rows, so that it lies below that of a whole video.
 
     Shape: [B, N, C], [B, N, C], [B, N].
     """
@@ -54,11 +56,32 @@ def mean_cosines(rows: Tensor, valid: Tensor) -> list[float]:
     return means
 
 
-@torch.inference_mode()
-def effect(adapter: SoLa, videos: Mapping[str, Features], most: int = 256) -> dict[str, float]:
-    """Figures of :func:`gauge` for one window of each video (of ``most`` at the most), the same at every call."""
-    options, drawn = adapter.options, []
-    for place, name in enumerate(list(videos)[:most]):
-        drawn.append(draw_window(videos[name].values, options, np.random.default_rng(place)))
-    windows, valid = (torch.from_numpy(np.stack(each)) for each in zip(*drawn, strict=True))  # [B, window, C], [B, N]
-    return gauge(SoLa.kept(windows, options.positions), adapter(windows, options.positions), valid)
+@dataclass(frozen=True)
+class Effect:
+    """What an adapter does to features: means over videos."""
+
+    norm_ratio: float
+    """Length of the change over length of the row."""
+    before: float
+    """Mean cosine of rows as far apart as the first and last of the matrix; NaN if no video is so long."""
+    after: float
+    """The same of adapted rows."""
+
+
+def effect(adapter: SoLa, videos: Mapping[str, Features], most: int = 64) -> Effect:
+    """What ``adapter`` does to ``most`` of the videos, evenly chosen, looking at every row (of an hour at the most)."""
+    names, far = list(videos), adapter.options.step * (adapter.options.size - 1)
+    figures = []
+    for name in names[:: -(-len(names) // most)]:
+        rows = np.array(videos[name].values[:_LONG], dtype=np.float32)
+        adapted = np.concatenate(list(adapter.blocks(rows)))
+        lengths = np.linalg.norm(rows, axis=1)
+        ratio = np.linalg.norm(adapted - rows, axis=1)[lengths > 0] / lengths[lengths > 0]
+        cosines = [cosine_by_distance(each, far)[far] for each in (rows, adapted)]
+        figures.append((float(ratio.mean()) if len(ratio) else 0.0, *cosines))
+    ratio, before, after = zip(*figures, strict=True)
+    known = np.isfinite(before)
+    return Effect(
+        float(np.mean(ratio)),
+        *(float(np.mean(np.array(each)[known])) if known.any() else float("nan") for each in (before, after)),
+    )
