@@ -89,9 +89,10 @@ class Adapter(nn.Module):
             problem = f"features have {features.width} channels, the adapter was trained on {self.channels}"
             raise FeatureError(problem, cure=cure)
 
-    def labels(self, features: Features) -> dict[str, str]:
-        """Encoder and weights of the adapted ``features``."""
-        weights = hashlib.sha256(f"{features.weight_hash}+{self.fingerprint()}".encode()).hexdigest()[:16]
+    def labels(self, features: Features, fingerprint: str | None = None) -> dict[str, str]:
+        """Encoder and weights of the adapted ``features``; give the ``fingerprint`` when there are many videos."""
+        weights = f"{features.weight_hash}+{fingerprint or self.fingerprint()}"
+        weights = hashlib.sha256(weights.encode()).hexdigest()[:16]
         return {"encoder": f"{features.encoder}{self.tag}", "weight_hash": weights}
 
     @torch.inference_mode()

@@ -40,12 +40,12 @@ def convert_folder(
     """
     if not (overwrite or resume):
         require_free(store, out, file_format)
-    written = looked = 0
+    written, looked, fingerprint = 0, 0, adapter.fingerprint()
     with progress("Adapting", len(store)) as report:
         try:
             for name in store:
                 path = target(out, name, file_format)
-                written += _convert(adapter, store, name, path, resume=resume, overwrite=overwrite)
+                written += _convert(adapter, fingerprint, store, name, path, resume=resume, overwrite=overwrite)
                 looked += 1
                 report(1, name)
         except KeyboardInterrupt:
@@ -54,13 +54,15 @@ def convert_folder(
     return written
 
 
-def _convert(adapter: Adapter, store: FeatureStore, name: str, path: Path, *, resume: bool, overwrite: bool) -> bool:
+def _convert(
+    adapter: Adapter, fingerprint: str, store: FeatureStore, name: str, path: Path, *, resume: bool, overwrite: bool
+) -> bool:
     features = store.open(name)
     try:
         adapter.check(features)
     except FeatureError as error:
         raise FeatureError(error.problem, where=store.path_of(name), cure=error.cure) from error
-    labels = adapter.labels(features)
+    labels = adapter.labels(features, fingerprint)
     if resume and path.exists() and path.suffix != ".npy":  # these do not say what made them
         if _is_done(path, features, labels):
             return False
