@@ -139,11 +139,8 @@ def load(folder: str | Path, *, device: str = "auto", runtime: Runtime = "auto")
         WeightError: not a model, or one whose encoder Kinoscope does not have.
     """
     folder = Path(folder)
-    if folder.is_file():
-        raise WeightError("is a file, but a model is a folder", where=folder, cure="give the folder of a training run")
-    head = Localizer.load(folder)
+    head, adapter = load_head(folder)
     name = head.features.encoder
-    adapter = load_adapter(folder / ADAPTER) if is_adapted(name) else None
     if not raw_encoder(name):
         raise WeightError(
             "was trained on features whose encoder is not known",
@@ -160,6 +157,18 @@ def load(folder: str | Path, *, device: str = "auto", runtime: Runtime = "auto")
         ) from error
     sampling = Sampling(head.features.fps, int(head.features.clip_length), int(head.features.stride), spec.size)
     return Pipeline(spec.name, sampling, head=head.to("cpu"), adapter=adapter, device=device, runtime=runtime)
+
+
+def load_head(folder: Path) -> tuple[Localizer, Adapter | None]:
+    """The head of a trained model, and the adapter of its features if they are adapted.
+
+    Raises:
+        WeightError: not a model, or a damaged one.
+    """
+    if folder.is_file():
+        raise WeightError("is a file, but a model is a folder", where=folder, cure="give the folder of a training run")
+    head = Localizer.load(folder)
+    return head, load_adapter(folder / ADAPTER) if is_adapted(head.features.encoder) else None
 
 
 def keep_adapter(features: str | Path, run: str | Path) -> None:

@@ -15,8 +15,8 @@ from ..encoders.extract import Effort, extract_features
 from ..encoders.sampling import Runtime, Sampling
 from ..errors import DamagedVideoWarning, OptionError
 from ..localize.boundaries import BoundaryOptions, Novelty, boundaries_from_novelty, novelty
-from ..pipeline import load
-from .from_features import adapt_raw, load_head, timed_to_its_end
+from ..pipeline import load, load_head
+from .from_features import adapt_raw, timed_to_its_end
 from .outputs import Wanted, report_end
 from .sources import Report, Sources, look_into
 

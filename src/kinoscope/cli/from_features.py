@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..data.feature_time import video_duration
 from ..data.features import Features, FeatureTime, read_features
-from ..errors import WeightError
-from ..localize.localizer import ADAPTER, Localizer
-from ..pipeline import Localization
-from ..sola import load_adapter
+from ..pipeline import Localization, load_head
 from ..sola.adapter import is_adapted
 from .sources import Report
 
@@ -53,18 +50,6 @@ class FeatureLocalizer:
         adapter = "none" if self._adapter is None else self._adapter.tag.removeprefix("+")
         encoder = self._head.features.encoder or "another tool"
         return {**circumstances(), "model": "trained head", "adapter": adapter, "features": encoder}
-
-
-def load_head(folder: Path) -> tuple[Localizer, Adapter | None]:
-    """The head of a trained model, and the adapter of its features if they are adapted.
-
-    Raises:
-        WeightError: not a model, or a damaged one.
-    """
-    if folder.is_file():
-        raise WeightError("is a file, but a model is a folder", where=folder, cure="give the folder of a training run")
-    head = Localizer.load(folder)
-    return head, load_adapter(folder / ADAPTER) if is_adapted(head.features.encoder) else None
 
 
 def adapt_raw(features: Features, adapter: Adapter | None) -> Features | None:

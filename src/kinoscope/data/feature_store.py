@@ -54,19 +54,16 @@ class FeatureStore(Mapping[str, Features]):
             raise FeatureError("no such folder of features", where=self.folder, cure=cure)
         self._paths: dict[str, Path] = {}
         self._by_last: dict[str, list[str]] = defaultdict(list)
-        for path in sorted(self.folder.rglob("*")):
-            inside = path.relative_to(self.folder)
-            hidden = ADAPTER_FOLDER in inside.parts or any(part.startswith(".") for part in inside.parts)
-            if path.suffix in _SUFFIXES and not hidden and not path.is_dir():
-                if not path.is_file():
-                    cure = "fetch the file that it stands for, or remove it"
-                    raise FeatureError("is no file, perhaps a link that leads nowhere", where=path, cure=cure)
-                name = inside.with_suffix("").as_posix()
-                if name in self._paths:
-                    cure = "keep one of the two in the folder"
-                    raise FeatureError(f"has the same name as {self._paths[name].name}", where=path, cure=cure)
-                self._paths[name] = path
-                self._by_last[Path(name).name].append(name)
+        for path in feature_files(self.folder):
+            if not path.is_file():
+                cure = "fetch the file that it stands for, or remove it"
+                raise FeatureError("is no file, perhaps a link that leads nowhere", where=path, cure=cure)
+            name = path.relative_to(self.folder).with_suffix("").as_posix()
+            if name in self._paths:
+                cure = "keep one of the two in the folder"
+                raise FeatureError(f"has the same name as {self._paths[name].name}", where=path, cure=cure)
+            self._paths[name] = path
+            self._by_last[Path(name).name].append(name)
         if not self._paths:
             raise FeatureError(
                 "holds no feature files (.safetensors or .npy)",
@@ -213,6 +210,17 @@ def difference(a: Features, b: Features) -> str | None:
         "clip length": (a.time.clip_length, b.time.clip_length),
     }
     return "; ".join(f"{what} {x!r} and {y!r}" for what, (x, y) in pairs.items() if x != y) or None
+
+
+def feature_files(folder: str | Path) -> list[Path]:
+    """What is called like a feature file in a folder, in order; the folder of an adapter and hidden ones left out."""
+    folder, found = Path(folder), []
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder).parts
+        hidden = ADAPTER_FOLDER in inside or any(part.startswith(".") for part in inside)
+        if path.suffix in _SUFFIXES and not hidden and not path.is_dir():
+            found.append(path)
+    return found
 
 
 def feature_path(folder: str | Path, name: str) -> Path:

@@ -26,6 +26,7 @@ from ..data.segments import Segment
 from ..sola import SimilarityMatching, SoLa, SolaOptions, SolaTraining
 from ..sola.monitor import gauge
 from ..sola.train import gate_apart
+from ..sola.windows import place_window
 from .localizer import ADAPTER, Localizer
 from .options import DecodeOptions
 from .task import HeadWithLoss, LocalizeTask, Validation
@@ -157,7 +158,7 @@ class JointTask(LocalizeTask):
 
     def localize(self, videos: Sequence[Features]) -> list[list[Segment]]:
         """Segments of each video, whose features are not adapted, by the averaged adapter and head."""
-        adapted = (np.concatenate(list(self.adapter_average.blocks(video.values))) for video in videos)  # [T, C] each
+        adapted = (self.adapter_average.adapt_rows(video.values) for video in videos)  # [T, C] each
         return super().localize([replace(video, values=rows) for video, rows in zip(videos, adapted, strict=True)])
 
     def save(self, folder: Path) -> Localizer:
@@ -177,9 +178,7 @@ def window_rows(length: int, options: SolaOptions, rng: np.random.Generator) -> 
 
     Shape: [N], [N].
     """
-    begin = int(rng.integers(0, max(length - options.window, 0) + 1))
-    before = max(options.window - length, 0) // 2  # a shorter crop stands in the middle of its window
-    rows = begin - before + np.asarray(options.positions)
+    rows = place_window(length, options, rng) + np.asarray(options.positions)
     return rows.clip(0, length - 1), (rows >= 0) & (rows < length)
 
 

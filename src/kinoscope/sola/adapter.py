@@ -70,12 +70,16 @@ class Adapter(nn.Module):
             FeatureError: features of another width or encoder than the adapter's, or adapted already.
         """
         self.check(features)
-        values = np.empty((len(features), self.width), dtype=np.float32)
+        return Features(self.adapt_rows(features.values), features.time, **self.labels(features))
+
+    def adapt_rows(self, values: np.ndarray) -> np.ndarray:
+        """Adapted rows of one video, unchecked. Shape: [T, C] -> [T, W]."""
+        adapted = np.empty((len(values), self.width), dtype=np.float32)
         begin = 0
-        for block in self.blocks(features.values):
-            values[begin : begin + len(block)] = block
+        for block in self.blocks(values):
+            adapted[begin : begin + len(block)] = block
             begin += len(block)
-        return Features(values, features.time, **self.labels(features))
+        return adapted
 
     def check(self, features: Features) -> None:
         """Raise :class:`FeatureError` unless ``features`` are like those that the adapter was made for."""

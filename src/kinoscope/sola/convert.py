@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from ..data.feature_store import ADAPTER_FOLDER, FeatureStore, feature_path
+from ..data.feature_store import ADAPTER_FOLDER, FeatureStore, feature_files, feature_path
 from ..data.feature_write import write_feature_blocks
 from ..data.features import Features, read_features
 from ..errors import FeatureError, Interrupted, OutputError
@@ -87,7 +87,7 @@ def require_free(store: FeatureStore, out: str | Path, file_format: FileFormat =
     """Raise :class:`OutputError` if ``out`` holds features, or if those of ``store`` cannot be written there."""
     adapted = (Path(out) / ADAPTER_FOLDER).is_dir()
     cure = "choose another --out, or add --overwrite" + (" (or --resume, to go on with it)" if adapted else "")
-    for path in features_in(out):
+    for path in feature_files(out):
         raise OutputError("already holds features", where=path, cure=cure)
     for name in store:
         require_writable(target(out, name, file_format))
@@ -96,17 +96,10 @@ def require_free(store: FeatureStore, out: str | Path, file_format: FileFormat =
 def require_own(store: FeatureStore, out: str | Path, file_format: FileFormat = "safetensors") -> None:
     """Raise :class:`OutputError` if ``out`` holds features of videos that ``store`` has not: they would be mixed."""
     own = {target(out, name, file_format) for name in store}
-    for path in features_in(out):
+    for path in feature_files(out):
         if path not in own:
             cure = "choose another --out, or remove it: a folder is of one encoder and one adapter"
             raise OutputError("holds features that would be left among the new ones", where=path, cure=cure)
-
-
-def features_in(out: str | Path) -> list[Path]:
-    """The feature files in a folder, which need not exist."""
-    found = sorted(Path(out).rglob("*")) if Path(out).is_dir() else []
-    shown = (path for path in found if not any(part.startswith(".") for part in path.relative_to(out).parts))
-    return [p for p in shown if p.suffix in (".safetensors", ".npy") and ADAPTER_FOLDER not in p.relative_to(out).parts]
 
 
 def target(out: str | Path, name: str, file_format: FileFormat = "safetensors") -> Path:

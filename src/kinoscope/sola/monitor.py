@@ -74,7 +74,7 @@ def effect(adapter: SoLa, videos: Mapping[str, Features], most: int = 64) -> Eff
     figures = []
     for name in names[:: -(-len(names) // most)]:
         rows = np.array(videos[name].values[:_LONG], dtype=np.float32)
-        adapted = np.concatenate(list(adapter.blocks(rows)))
+        adapted = adapter.adapt_rows(rows)
         lengths = np.linalg.norm(rows, axis=1)
         ratio = np.linalg.norm(adapted - rows, axis=1)[lengths > 0] / lengths[lengths > 0]
         cosines = [cosine_by_distance(each, far)[far] for each in (rows, adapted)]

@@ -12,13 +12,18 @@ def draw_window(rows: np.ndarray, options: SolaOptions, rng: np.random.Generator
 
     Shape: [T, C] -> [window, C], [N].
     """
-    begin = int(rng.integers(0, max(len(rows) - options.window, 0) + 1))
-    piece = np.asarray(rows[begin : begin + options.window], dtype=np.float32)
-    before = (options.window - len(piece)) // 2
-    position = np.asarray(options.positions)
-    valid = (position >= before) & (position < before + len(piece))
+    start = place_window(len(rows), options, rng)
+    piece = np.asarray(rows[max(start, 0) : start + options.window], dtype=np.float32)
+    place = start + np.asarray(options.positions)  # in the video
+    valid = (place >= 0) & (place < len(rows))
     if len(piece) == options.window:
         return piece, valid
     padded = np.zeros((options.window, rows.shape[1]), dtype=np.float32)
-    padded[before : before + len(piece)] = piece
+    padded[-start : len(piece) - start] = piece
     return padded, valid
+
+
+def place_window(length: int, options: SolaOptions, rng: np.random.Generator) -> int:
+    """The row of a video at which a random window starts; below 0 if the video is shorter, and stands in its middle."""
+    begin = int(rng.integers(0, max(length - options.window, 0) + 1))
+    return begin - max(options.window - length, 0) // 2
