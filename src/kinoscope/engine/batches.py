@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,8 +10,9 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader, Dataset
 
+from ..errors import OptionError
 from .options import LoopOptions
-from .seeds import epoch_order, sample_rng
+from .seeds import batch_rng, epoch_order, sample_rng
 from .task import Task
 
 
@@ -23,18 +25,23 @@ class _EpochSamples(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.task)
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, tuple):
+            return self.task.sample(index, tuple(sample_rng(self.seed, self.epoch, each) for each in index))
         return self.task.sample(index, sample_rng(self.seed, self.epoch, index))
 
 
 def epoch_batches(
     task: Task, fabric: Fabric, options: LoopOptions, epoch: int, skip: int
-) -> Iterator[tuple[list[int], Any]]:
+) -> Iterator[tuple[list[Any], Any]]:
     """Batches of ``epoch`` after the first ``skip``, each with the indices of its samples."""
     order = epoch_order(options.seed, epoch, len(task)).tolist()
-    batches = [order[i : i + options.batch_size] for i in range(0, len(order), options.batch_size)][skip:]
-    # Every process takes its share of the same batch; one left without any repeats the first sample.
-    mine = [batch[fabric.global_rank :: fabric.world_size] or batch[:1] for batch in batches]
+    count = batches_per_epoch(task, options)
+    batches = [order[number * options.batch_size :][: options.batch_size] for number in range(skip, count)]
+    mine = [
+        task.shares(batch, fabric.world_size, batch_rng(options.seed, epoch, skip + number))[fabric.global_rank]
+        for number, batch in enumerate(batches)
+    ]
     loader = DataLoader(
         _EpochSamples(task, options.seed, epoch),
         batch_sampler=mine,
@@ -45,6 +52,20 @@ def epoch_batches(
         generator=torch.Generator(),  # workers' base seed: not drawn from the global generator
     )
     return zip(mine, loader, strict=True)
+
+
+def batches_per_epoch(task: Task, options: LoopOptions) -> int:
+    """How many updates an epoch takes.
+
+    Raises:
+        OptionError: the task wants whole batches, and has not enough samples for one.
+    """
+    if not task.whole_batches:
+        return math.ceil(len(task) / options.batch_size)
+    if len(task) < options.batch_size:
+        problem = f"batch_size is {options.batch_size}, but there are only {len(task)} samples"
+        raise OptionError(problem, cure=f"choose a batch of at most {len(task)}")
+    return len(task) // options.batch_size
 
 
 def _one_thread(_worker: int) -> None:

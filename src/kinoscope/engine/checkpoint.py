@@ -27,11 +27,18 @@ def save_tree(path: str | Path, tree: Any) -> None:
         save_file(tensors, temporary, metadata={"tree": outline})
 
 
-def load_tree(path: str | Path) -> Any:
-    """Read what :func:`save_tree` wrote, tensors on the CPU. Raises :class:`WeightError` if the file is damaged."""
+def load_tree(path: str | Path, *branch: str) -> Any:
+    """Read what :func:`save_tree` wrote, tensors on the CPU. Raises :class:`WeightError` if the file is damaged.
+
+    Args:
+        branch: keys that lead to the part wanted; only its tensors are read.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            return _unpack(json.loads(file.metadata()["tree"]), file.get_tensor)
+            node = json.loads(file.metadata()["tree"])
+            for key in branch:
+                node = dict(node["dict"])[key]
+            return _unpack(node, file.get_tensor)
     except FileNotFoundError as error:
         raise WeightError("no such checkpoint", where=path) from error
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:

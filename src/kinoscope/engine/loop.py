@@ -5,7 +5,6 @@ Not supported: gradient accumulation, several optimisers at different rates, ite
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -18,13 +17,14 @@ from torch.optim import Optimizer
 from ..errors import Interrupted, KinoscopeError
 from ..files import make_folder
 from ..progress import progress
-from .batches import epoch_batches
+from .batches import batches_per_epoch, epoch_batches
 from .interrupt import deferred_interrupt
 from .metrics import MetricLog
 from .options import LoopOptions
 from .resume import claim, restore, save_run
 from .seeds import seed_step
 from .task import Task
+from .unshared import Unshared
 
 
 def fit(
@@ -55,8 +55,10 @@ def fit(
     position = claim(folder, {"loop": options.identity(), "task": dict(settings or {})}, resume)
     fabric = Fabric(accelerator=options.accelerator, devices=options.devices, precision=options.precision)
     fabric.launch()
-    for name in task.networks:
-        task.networks[name] = fabric.setup_module(task.networks[name])
+    for name, network in task.networks.items():
+        learns = any(parameter.requires_grad for parameter in network.parameters())
+        alone = fabric.world_size == 1
+        task.networks[name] = fabric.setup_module(network) if learns or alone else Unshared(network, fabric)
     for name in task.optimizers:
         task.optimizers[name] = cast(Optimizer, fabric.setup_optimizers(task.optimizers[name]))
     base_rates = {
@@ -65,7 +67,7 @@ def fit(
     if position:
         restore(folder, task)
     step, first_epoch = position.get("step", 0), position.get("epoch", 0)
-    per_epoch = math.ceil(len(task) / options.batch_size)
+    per_epoch = batches_per_epoch(task, options)
     total = per_epoch * options.epochs
 
     def checkpoint(next_epoch: int) -> None:
@@ -86,20 +88,22 @@ def fit(
                 seed_step(options.seed, step)
                 _set_rates(task, base_rates, task.schedule(step, total))
                 losses = task.loss(fabric.to_device(batch))
-                _check_finite(losses["loss"], task, indices, epoch)
-                fabric.backward(losses["loss"])
-                if options.clip_gradients is not None:
-                    losses["gradient_norm"] = _clip(task, options.clip_gradients)
-                for optimizer in task.optimizers.values():
-                    optimizer.step()
-                    optimizer.zero_grad(set_to_none=True)
+                if "loss" in losses:
+                    _check_finite(losses["loss"], task, indices, epoch)
+                    fabric.backward(losses["loss"])
+                    if options.clip_gradients is not None:
+                        losses["gradient_norm"] = _clip(task, options.clip_gradients)
+                    for optimizer in task.optimizers.values():
+                        optimizer.step()
+                        optimizer.zero_grad(set_to_none=True)
                 task.after_step(step)
                 step += 1
                 values = {name: float(value.detach()) for name, value in losses.items()}
                 if step % options.monitor_every == 0:
                     values |= task.monitor()
                 log.write(step, epoch, values)
-                report(1, f"epoch {epoch + 1}/{options.epochs} loss {values['loss']:.4f}")
+                shown = f" loss {values['loss']:.4f}" if "loss" in values else ""
+                report(1, f"epoch {epoch + 1}/{options.epochs}{shown}")
                 if interrupted():
                     checkpoint(epoch)
                     cure = "run the same command with --resume to go on"
@@ -133,7 +137,7 @@ def _clip(task: Task, largest: float) -> Tensor:
     return nn.utils.clip_grad_norm_(parameters, largest)
 
 
-def _check_finite(loss: Tensor, task: Task, indices: list[int], epoch: int) -> None:
+def _check_finite(loss: Tensor, task: Task, indices: list[Any], epoch: int) -> None:
     if not torch.isfinite(loss):
         names = ", ".join(task.describe(index) for index in indices[:8])
         raise KinoscopeError(

@@ -55,7 +55,13 @@ def claim(folder: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any
         _compare(description, identity)
     else:
         write_json(description, identity)
-    return dict(load_tree(saved)["position"]) if saved.exists() else {}
+    return run_position(folder)
+
+
+def run_position(folder: Path) -> dict[str, Any]:
+    """Where the run in ``folder`` stands: ``step``, ``epoch``, ``metrics``; empty if it has no checkpoint."""
+    saved = folder / CHECKPOINT
+    return dict(load_tree(saved, "position")) if saved.exists() else {}
 
 
 def _compare(description: Path, identity: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ class Stream(IntEnum):
     SAMPLE = 1
     STEP = 2
     WEIGHTS = 3
+    BATCH = 4
 
 
 def epoch_order(seed: int, epoch: int, length: int) -> np.ndarray:
@@ -31,6 +32,11 @@ def epoch_order(seed: int, epoch: int, length: int) -> np.ndarray:
 def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
     """The generator for everything random about one sample in one epoch."""
     return np.random.default_rng([seed, Stream.SAMPLE, epoch, index])
+
+
+def batch_rng(seed: int, epoch: int, number: int) -> np.random.Generator:
+    """The generator for what is random about a batch as a whole; equal in every process."""
+    return np.random.default_rng([seed, Stream.BATCH, epoch, number])
 
 
 def seed_step(seed: int, step: int) -> None:

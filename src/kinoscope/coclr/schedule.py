@@ -1,0 +1,193 @@
+"""The whole schedule of pretraining: which stage trains what, begins where, and who mines for it (specification, section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..encoders.backbones import build_backbone
+from ..encoders.trained import TrainedSpec, save_encoder
+from ..engine import LoopOptions, fit
+from ..engine.checkpoint import load_tree
+from ..engine.resume import CHECKPOINT, run_position
+from ..engine.seeds import seed_weights
+from ..errors import OptionError
+from ..video.streams import Stream
+from .network import ClipEncoder, Embedding, FrozenEmbedding
+from .options import Method, PretrainOptions
+from .task import PretrainTask, ViewSource
+
+FROZEN = "frozen"
+"""In the place of a stage's name: a frozen encoder of the catalogue."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of the schedule."""
+
+    name: str
+    """Folder of the run, below ``stages``."""
+    stream: Stream
+    """The stream that is trained."""
+    method: Method
+    epochs: int
+    start: str | None = None
+    """Stage whose query weights query and key begin with; None: random weights."""
+    sampler: str | None = None
+    """Stage whose query weights mine the positives, or :data:`FROZEN`."""
+
+    @property
+    def title(self) -> str:
+        """What it does, in words."""
+        if self.method != "coclr":
+            return f"{ {'infonce': 'InfoNCE', 'ubernce': 'UberNCE'}[self.method] }, {self.stream}"
+        return f"co-training, {self.stream} learns"
+
+
+def plan(
+    method: Method, options: PretrainOptions, *, stream: Stream = "rgb", second: Stream | None = "flow"
+) -> list[Stage]:
+    """The stages, in order.
+
+    CoCLR: InfoNCE on RGB, InfoNCE on the second stream, then in each cycle the second stream mines for RGB and the RGB
+    network just made mines for the second stream. Every run begins with the query weights of its stream's last run.
+
+    Args:
+        stream: that InfoNCE and UberNCE train.
+        second: CoCLR's second stream; None: a frozen encoder mines, so that there is one co-training run only.
+    """
+    epochs, cotrain = options.epochs or 1, options.cotrain_epochs or 1
+    if method != "coclr":
+        return [Stage(f"{method}-{stream}", stream, method, epochs)]
+    rgb = Stage("infonce-rgb", "rgb", "infonce", epochs)
+    if second is None:
+        return [rgb, Stage("cotrain-rgb", "rgb", "coclr", cotrain, rgb.name, FROZEN)]
+    other = Stage(f"infonce-{second}", second, "infonce", epochs)
+    stages = [rgb, other]
+    for cycle in range(1, options.cycles + 1):
+        rgb = Stage(f"cycle{cycle}-rgb", "rgb", "coclr", cotrain, rgb.name, other.name)
+        other = Stage(f"cycle{cycle}-{second}", second, "coclr", cotrain, other.name, rgb.name)
+        stages += [rgb, other]
+    return stages
+
+
+class Pretraining:
+    """The stages of one run folder, each resumable by itself; a stage that is done is not repeated.
+
+    Args:
+        folder: of the whole; holds ``stages/NAME`` and the encoders.
+        views: pairs of views in the streams of the plan.
+        spec: what the encoders are to say of themselves; the stream is filled in.
+        loop: accelerator, workers and the like; epochs, batch and seed come from the plan and the options.
+        frozen: the encoder that mines where a stage's sampler is :data:`FROZEN`, and the channels of its features.
+        identity: of the data, kept with every stage and compared on resume.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stages: list[Stage],
+        views: ViewSource,
+        options: PretrainOptions,
+        spec: TrainedSpec,
+        loop: Mapping[str, Any],
+        *,
+        frozen: tuple[FrozenEmbedding, int] | None = None,
+        identity: Mapping[str, Any] | None = None,
+        layout: torch.memory_format = torch.contiguous_format,
+        compiled: bool = False,
+    ) -> None:
+        self.folder, self.stages, self.views, self.options, self.spec = folder, stages, views, options, spec
+        self.loop, self.frozen, self.identity = dict(loop), frozen, dict(identity or {})
+        self.layout, self.compiled = layout, compiled
+
+    def run(self) -> list[Path]:
+        """Run what is not done yet; returns the folders of the encoders."""
+        for number, stage in enumerate(self.stages, 1):
+            if not self.done(stage):
+                self._run(stage, f"{number}/{len(self.stages)} {stage.title}")
+            self._keep(stage)
+        return sorted({self.encoder_folder(stage.stream) for stage in self.stages})
+
+    def done(self, stage: Stage) -> bool:
+        """Whether the stage has run to its end."""
+        return int(run_position(self.folder_of(stage.name)).get("epoch", 0)) >= stage.epochs
+
+    def folder_of(self, name: str) -> Path:
+        """Where a stage lies."""
+        return self.folder / "stages" / name
+
+    def encoder_folder(self, stream: Stream) -> Path:
+        """Where the encoder of a stream lies: in the run itself, or beside the other stream's."""
+        return self.folder / stream if len({stage.stream for stage in self.stages}) > 1 else self.folder
+
+    def task(self, stage: Stage) -> PretrainTask:
+        """The stage as the loop sees it, with the weights of the stages that it builds on."""
+        sampler, width, other = None, 0, stage.stream
+        if stage.sampler == FROZEN:
+            assert self.frozen is not None
+            (sampler, width), other = self.frozen, "rgb"
+        elif stage.sampler is not None:
+            other = next(each.stream for each in self.stages if each.name == stage.sampler)
+            sampler, width = Embedding(self._weights(stage.sampler, other)), self.options.dim
+            sampler = sampler.to(memory_format=self.layout)  # type: ignore[call-overload]
+        start = self._weights(stage.start, stage.stream)
+        task = PretrainTask(
+            self.views,
+            stage.stream,
+            stage.method,
+            start,
+            self.options,
+            sampler=sampler,
+            other=other,
+            other_dim=width,
+            layout=self.layout,
+        )
+        if self.compiled:
+            for network in task.networks.values():
+                network.compile()  # in place: the names of the tensors stay
+        return task
+
+    def _run(self, stage: Stage, title: str) -> None:
+        options = self.options
+        assert options.batch_size is not None
+        loop = LoopOptions(
+            epochs=stage.epochs, batch_size=options.batch_size, seed=options.seed, validate_every=0, **self.loop
+        )
+        settings = {**options.stage_identity(), **asdict(stage), **self.identity}
+        fit(self.task(stage), self.folder_of(stage.name), loop, resume=True, settings=settings, title=title)
+
+    def _weights(self, name: str | None, stream: Stream) -> ClipEncoder:
+        """The query network at the end of a stage, or a new one: RGB and the second stream begin differently."""
+        options = self.options
+        seed_weights(options.seed)
+        for _ in range(1 if stream == "rgb" else 2):
+            encoder = ClipEncoder(new_backbone(options), options.dim)
+        if name is not None:
+            state = load_tree(self.folder_of(name) / CHECKPOINT, "networks", "query")
+            Embedding(encoder).load_state_dict(state)
+        return encoder
+
+    def _keep(self, stage: Stage) -> None:
+        """Write the stage's encoder where users look for it, unless a later stage already did."""
+        later = self.stages[self.stages.index(stage) + 1 :]
+        if any(each.stream == stage.stream and self.done(each) for each in later):
+            return
+        encoder = self._weights(stage.name, stage.stream)
+        save_encoder(self.encoder_folder(stage.stream), encoder.backbone, self.spec_of(stage))
+
+    def spec_of(self, stage: Stage) -> TrainedSpec:
+        """What the encoder of a stage says of itself."""
+        return replace(self.spec, stream=stage.stream, origin=stage.title)
+
+
+def new_backbone(options: PretrainOptions) -> nn.Module:
+    """The backbone of resolved options, with random weights."""
+    if options.backbone is None or options.width is None:
+        raise OptionError("the options are not resolved", cure="call resolve first")
+    return build_backbone(options.backbone, width=options.width, normalization=options.normalization)
