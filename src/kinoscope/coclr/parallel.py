@@ -1,0 +1,56 @@
+"""One function for many videos, in several processes; a video that fails is given back as its error."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from ..errors import KinoscopeError, VideoError
+
+Result = TypeVar("Result")
+
+
+def in_parallel(
+    function: Callable[..., Result], jobs: Mapping[str, tuple[Any, ...]], workers: int
+) -> Iterator[tuple[str, Result | KinoscopeError]]:
+    """Call ``function`` with the arguments of every job, and yield names with results, or errors, as they come.
+
+    Args:
+        function: of a module, so that other processes find it.
+        jobs: arguments by name.
+        workers: processes; with fewer than two all happens in this one, in order.
+
+    Raises:
+        VideoError: a process was ended from outside.
+    """
+    if workers < 2 or len(jobs) < 2:
+        for name, arguments in jobs.items():
+            yield name, _attempt(function, arguments)
+        return
+    # Started afresh: a copy of this process could inherit locks that threads of decoders or torch hold.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context)
+    try:
+        futures = {pool.submit(_attempt, function, arguments): name for name, arguments in jobs.items()}
+        for done in as_completed(futures):
+            yield futures[done], _result(done)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _attempt(function: Callable[..., Result], arguments: tuple[Any, ...]) -> Result | KinoscopeError:
+    try:
+        return function(*arguments)
+    except KinoscopeError as error:
+        return error
+
+
+def _result(done: Future[Result | KinoscopeError]) -> Result | KinoscopeError:
+    try:
+        return done.result()
+    except BrokenProcessPool as error:
+        cure = "use fewer workers: the memory may not suffice for as many"
+        raise VideoError("a process that decoded videos was ended from outside", cure=cure) from error
