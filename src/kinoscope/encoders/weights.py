@@ -33,13 +33,35 @@ class Weights:
         """First 16 hexadecimal digits of the SHA-256 of the released file; kept with every feature made by it."""
         return self.file.sha256[:16]
 
+    @property
+    def name(self) -> str:
+        """Names what is cached of them; it changes with the weights."""
+        return f"{Path(self.file.member).stem}-{self.hash}"
 
-def load_weights(weights: Weights) -> State:
+
+@dataclass(frozen=True)
+class FolderWeights:
+    """Weights in the folder of a trained encoder, in our names already."""
+
+    path: Path
+    """The ``.safetensors`` file."""
+    hash: str
+    """First 16 hexadecimal digits of its SHA-256; kept with every feature made by it."""
+
+    @property
+    def name(self) -> str:
+        """Names what is cached of them; it changes with the weights."""
+        return f"trained-{self.hash}"
+
+
+def load_weights(weights: Weights | FolderWeights) -> State:
     """The state dict, from the cache or freshly converted. Raises :class:`WeightError` if it cannot be had."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save_file
 
-    cached = cache_folder() / "weights" / f"{Path(weights.file.member).stem}-{weights.hash}.safetensors"
+    if isinstance(weights, FolderWeights):
+        return _read_safetensors(weights.path)
+    cached = cache_folder() / "weights" / f"{weights.name}.safetensors"
     if cached.is_file():
         try:
             return load_file(cached)
@@ -49,6 +71,18 @@ def load_weights(weights: Weights) -> State:
     with atomic_path(cached) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
     return state
+
+
+def _read_safetensors(path: Path) -> State:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        cure = "train it again, or copy the whole folder again"
+        raise WeightError(f"cannot be read: {error}", where=path, cure=cure) from error
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 class _ArrayUnpickler(pickle.Unpickler):

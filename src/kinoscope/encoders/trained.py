@@ -1,0 +1,189 @@
+"""Encoders that a user trained or converted: a folder with ``model.safetensors`` and ``config.json``; no pickle.
+
+A run of co-training has one such folder per stream, ``rgb`` and ``flow``; the run itself stands for ``rgb``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import nn
+
+from ..errors import OptionError, WeightError
+from ..files import atomic_path, sha256_of, write_json
+from ..video.flow.encoding import Algorithm, FlowSettings
+from ..video.streams import STREAMS, Stream
+from .backbones import PooledBackbone, build_backbone, list_backbones
+from .normalization import Normalization
+from .weights import FolderWeights, load_weights
+
+KIND, VERSION = "encoder", 1
+_MODEL, _CONFIG = "model.safetensors", "config.json"
+_MAKE_ANEW = "train it again, or copy the whole folder again"
+_GIVE_ONE = "give a folder that kinoscope pretrain or kinoscope convert wrote"
+_BOUNDS = {  # beyond these it is no clip, or memory runs out
+    "width": (1 / 64, 8),
+    "fps": (1e-3, 1000),
+    "clip_length": (8, 1024),
+    "size": (32, 2048),
+    "decode_size": (32, 4096),
+}
+
+
+@dataclass(frozen=True)
+class TrainedSpec:
+    """What a trained encoder is, and how its input was made; extraction makes it the same way."""
+
+    backbone: str
+    """One of :func:`~.backbones.list_backbones`."""
+    width: float
+    """Its channels are multiplied by this."""
+    normalization: Normalization
+    """See :func:`~.normalization.norm`."""
+    stream: Stream
+    """What of a clip it sees: its colours, its motion, or the change from frame to frame."""
+    fps: float
+    """Sampled frames per second of video."""
+    clip_length: int
+    """Sampled frames in one clip."""
+    size: int
+    """Pixels of the square that it sees."""
+    decode_size: int
+    """Pixels of the short side of decoded frames: motion is measured there, then the centre square is scaled."""
+    flow: FlowSettings = field(default_factory=FlowSettings)
+    """How motion is measured and stored; only for the stream ``flow``."""
+    origin: str = ""
+    """How it came to be, for people."""
+
+    def __post_init__(self) -> None:
+        choices = {"backbone": list_backbones(), "normalization": get_args(Normalization), "stream": STREAMS}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise OptionError(f"{name} is {getattr(self, name)!r}", cure=f"one of: {', '.join(known)}")
+        for name, (low, high) in _BOUNDS.items():
+            value, whole = getattr(self, name), name not in ("width", "fps")
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+                raise OptionError(f"{name} is {value!r}, but must be a {'whole ' if whole else ''}number")
+            if not (math.isfinite(value) and low <= value <= high):
+                raise OptionError(f"{name} is {value:g}, but must lie between {low:g} and {high:g}")
+
+
+def save_encoder(folder: str | Path, backbone: nn.Module, spec: TrainedSpec) -> None:
+    """Write a backbone as an encoder that ``kinoscope.load_encoder(folder)`` reads; each file atomically.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    state = PooledBackbone(backbone).state_dict()
+    with atomic_path(folder / _MODEL) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary)
+    config = {"kind": KIND, "version": VERSION, **asdict(spec), "weights": sha256_of(folder / _MODEL)}
+    write_json(folder / _CONFIG, config)
+
+
+def trained_spec(folder: str | Path) -> TrainedSpec:
+    """What the encoder in ``folder`` is.
+
+    Raises:
+        WeightError: no encoder is there, or its ``config.json`` is damaged, of another kind or of a newer version.
+    """
+    path = encoder_folder(folder) / _CONFIG
+    config = _read_config(path)
+    values = {name: value for name, value in config.items() if name not in ("kind", "version", "weights")}
+    known = [item.name for item in fields(TrainedSpec)]
+    if unknown := sorted(set(values) - set(known)):
+        raise WeightError(f"has a key that is not known: {unknown[0]!r}", where=path, cure=_MAKE_ANEW)
+    try:
+        return TrainedSpec(**{**values, "flow": _flow_settings(values.get("flow", {}))})
+    except (OptionError, TypeError, ValueError) as error:
+        problem = error.problem if isinstance(error, OptionError) else str(error)
+        raise WeightError(f"cannot be used: {problem}", where=path, cure=_MAKE_ANEW) from error
+
+
+def load_trained(folder: str | Path) -> PooledBackbone:
+    """The network of the encoder in ``folder``, in evaluation mode, its weights ready for further training.
+
+    Calling it computes pooled features: [B, 3, T, H, W] -> [B, C]; ``.backbone`` gives maps.
+
+    Raises:
+        WeightError: see :func:`trained_spec`; or the weights are missing, damaged or of another network.
+    """
+    spec = trained_spec(folder)
+    weights = folder_weights(folder)
+    with torch.device("meta"):  # sizes are compared with the weights before any memory is taken
+        network = pooled(spec)
+    try:
+        network.load_state_dict(load_weights(weights), assign=True)
+    except RuntimeError as error:
+        problem = f"does not hold the weights of {spec.backbone}: {' '.join(str(error).split())[:300]}"
+        raise WeightError(problem, where=weights.path, cure=_MAKE_ANEW) from error
+    return network.eval()
+
+
+def pooled(spec: TrainedSpec) -> PooledBackbone:
+    """The network of a trained encoder, with fresh weights."""
+    return PooledBackbone(build_backbone(spec.backbone, width=spec.width, normalization=spec.normalization))
+
+
+def folder_weights(folder: str | Path) -> FolderWeights:
+    """Where the weights of the encoder in ``folder`` are, and their hash.
+
+    Raises:
+        WeightError: there are none, or not those that ``config.json`` was written with.
+    """
+    path = encoder_folder(folder) / _MODEL
+    if not path.is_file():
+        raise WeightError(f"has no {_MODEL}", where=path.parent, cure=_MAKE_ANEW)
+    digest = sha256_of(path)
+    if _read_config(path.with_name(_CONFIG)).get("weights", digest) != digest:
+        raise WeightError(f"is not the file that {_CONFIG} was written with", where=path, cure=_MAKE_ANEW)
+    return FolderWeights(path, digest[:16])
+
+
+def encoder_folder(folder: str | Path) -> Path:
+    """The folder that holds the encoder: ``folder`` itself, or ``rgb`` in a run of co-training.
+
+    Raises:
+        WeightError: neither does.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        raise WeightError("is a file, but an encoder is a folder", where=folder, cure=_GIVE_ONE)
+    if not folder.is_dir():
+        raise WeightError("no such folder", where=folder, cure=_GIVE_ONE)
+    for candidate in (folder, folder / "rgb"):
+        if (candidate / _CONFIG).is_file():
+            return candidate
+    raise WeightError(f"holds no encoder: it has no {_CONFIG}", where=folder, cure=_GIVE_ONE)
+
+
+def _read_config(path: Path) -> Mapping[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightError(f"cannot be read: {error}", where=path, cure=_MAKE_ANEW) from error
+    kind = config.get("kind") if isinstance(config, dict) else type(config).__name__
+    if not isinstance(config, dict) or kind != KIND:
+        raise WeightError(f"holds a model of kind {kind!r}, not {KIND!r}", where=path, cure=_GIVE_ONE)
+    if config.get("version") != VERSION:
+        problem = f"is of version {config.get('version')!r}, but this Kinoscope reads version {VERSION}"
+        raise WeightError(problem, where=path, cure="update Kinoscope")
+    return config
+
+
+def _flow_settings(values: Any) -> FlowSettings:
+    if not isinstance(values, Mapping):
+        raise OptionError(f"flow is {values!r}, but must be its settings by name")
+    settings = FlowSettings(**values)
+    if settings.algorithm not in get_args(Algorithm):
+        raise OptionError(f"the flow's algorithm is {settings.algorithm!r}")
+    return settings
