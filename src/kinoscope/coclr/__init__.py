@@ -1,7 +1,7 @@
 """CoCLR (NeurIPS 2020): an encoder from video without labels; two streams find positives for each other.
 
-Reads like the paper: ``loss`` (section 3.1), ``mining`` (3.2), ``network``, ``queue``, ``task`` (one update), ``schedule``
-(the stages). ``clips`` and ``views`` are what it looks at.
+Reads like the paper: ``loss`` (section 3.1), ``mining`` (3.2), ``network``, ``queue``, ``task`` (one update),
+``schedule`` (the stages). ``clips`` and ``views`` are what it looks at.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from ..lazy import attach
 if TYPE_CHECKING:
     from .clips import ClipOptions as ClipOptions
     from .clips import Clips as Clips
-    from .views import PairedViews as PairedViews
+    from .pairs import PairedViews as PairedViews
     from .views import sample_views as sample_views
 
 _HOMES = {
     "ClipOptions": "clips",
     "Clips": "clips",
-    "PairedViews": "views",
+    "PairedViews": "pairs",
     "sample_views": "views",
 }
 __all__ = list(_HOMES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.feature_store import feature_path
-from ..errors import KinoscopeError, OptionError, OutputError, VideoError
-from ..files import require_writable
-from ..progress import progress
+from ..errors import OptionError
 from ..video.flow.encoding import FlowSettings
 from ..video.sampling import IntArray
 from ..video.scaling import Frame
 from ..video.streams import Stream, require_stream
-from .clip_cache import Cached, Recipe, find_cached, size_of, write_cached
-from .footage import Effort, Footage, decode_rows, survey, take_rows
-from .parallel import in_parallel
+from .clip_cache import Cached, Recipe
+from .footage import Effort, Footage, decode_rows, take_rows
+from .library import Library, LibraryBuilder
 
 Span = tuple[int, Sequence[Stream]]
 """First sample of a clip, and the streams wanted of it."""
@@ -102,16 +98,12 @@ class Clips:
         for stream in streams:
             require_stream(stream)
         self.videos, self.streams, self.options = dict(videos), tuple(streams), options
-        self.cache, self._class_of, self._group_of = cache, dict(labels or {}), dict(groups or {})
+        self.cache, self._given = cache, (dict(groups or {}), dict(labels or {}))
         flow = options.flow if "flow" in streams else None
         self.recipe = Recipe(options.fps, options.short_side, flow, flow_folder)
         self.effort = Effort()
         """Where the seconds of this process went."""
-        self.failed: dict[Path, str] = {}
-        """Videos that are left out, and why."""
-        self.damaged: dict[Path, str] = {}
-        """Videos of which a part is missing; the frame before stands in for it."""
-        self._found: list[tuple[str, Footage | Cached]] | None = None
+        self._library: Library | None = None
 
     def prepare(self, workers: int = 0, *, quiet: bool = False) -> None:
         """Look at every video and, with a cache, decode those that are not in it yet.
@@ -127,42 +119,50 @@ class Clips:
             VideoError: no video is left.
             OutputError: the cache cannot be written, or the disk has too little space for it.
         """
-        self.failed, self.damaged = {}, {}
-        found = self._find(workers, quiet)
-        if self.cache is not None:
-            found |= self._fill(found, workers, quiet)
-        usable = {name for name, each in found.items() if self._usable(name, each)}
-        self._found = [(name, found[name]) for name in self.videos if name in usable]
-        if not self._found:
-            path, problem = next(iter(self.failed.items()), (None, "there are no videos"))
-            raise VideoError(f"no video is left: {problem}", where=path, cure="see: kinoscope probe")
+        builder = LibraryBuilder(self.videos, self.recipe, self.cache, self.options.least, workers, quiet)
+        self._library = builder.build()
+        names, (groups, labels) = self._library.names, self._given
+        self._sources = np.unique([groups.get(name, name) for name in names], return_inverse=True)[1].astype(np.int64)
+        self._classes = sorted({labels[name] for name in names if name in labels})
+        self._labels = np.asarray([self._number(labels.get(name)) for name in names], np.int64)
 
     # ---- what is there -------------------------------------------------------------------------------------------
 
     @property
     def names(self) -> list[str]:
         """Of the videos, in order."""
-        return [name for name, _ in self._known()]
+        return self._known().names
+
+    @property
+    def failed(self) -> dict[Path, str]:
+        """Videos that are left out, and why."""
+        return self._known().failed
+
+    @property
+    def damaged(self) -> dict[Path, str]:
+        """Videos of which a part is missing; the frame before stands in for it."""
+        return self._known().damaged
 
     @property
     def sources(self) -> IntArray:
         """A number for each source. Shape: [number of videos]."""
-        groups = [self._group_of.get(name, name) for name in self.names]
-        return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+        self._known()
+        return self._sources
 
     @property
     def classes(self) -> list[str]:
         """Of the videos that are there, sorted; empty without labels."""
-        return sorted({self._class_of[name] for name in self.names if name in self._class_of})
+        self._known()
+        return self._classes
 
     @property
     def labels(self) -> IntArray:
         """Which of ``classes`` each video is, -1 where that is not known. Shape: [number of videos]."""
-        number = {label: k for k, label in enumerate(self.classes)}
-        return np.asarray([number.get(self._class_of.get(name, ""), -1) for name in self.names], np.int64)
+        self._known()
+        return self._labels
 
     def __len__(self) -> int:
-        return len(self._known())
+        return len(self._known().names)
 
     def samples(self, i: int) -> int:
         """How many samples video ``i`` has."""
@@ -232,6 +232,9 @@ class Clips:
         first = start - max(0, length - len(rows))
         return rows[np.maximum(np.arange(first, first + length), 0)]
 
+    def _number(self, label: str | None) -> int:
+        return -1 if label is None else self._classes.index(label)
+
     def _checked(self, streams: Sequence[Stream]) -> Sequence[Stream]:
         for stream in streams:
             if stream not in self.streams:
@@ -239,87 +242,11 @@ class Clips:
                 raise OptionError(f"stream {stream!r} was not announced", cure=cure)
         return streams
 
-    # ---- looking, and filling the cache --------------------------------------------------------------------------
-
-    def _known(self) -> list[tuple[str, Footage | Cached]]:
-        if self._found is None:
+    def _known(self) -> Library:
+        if self._library is None:
             self.prepare()
-        assert self._found is not None
-        return self._found
+        assert self._library is not None
+        return self._library
 
     def _at(self, i: int) -> Footage | Cached:
-        return self._known()[i][1]
-
-    def _usable(self, name: str, found: Footage | Cached) -> bool:
-        least = self.options.least
-        if len(found.rows) >= least:
-            return True
-        needed = f"{least} are needed ({least / self.options.fps:.2f} s)"
-        self.failed[self.videos[name]] = f"is too short: it has {len(found.rows)} samples, {needed}"
-        return False
-
-    def _find(self, workers: int, quiet: bool) -> dict[str, Footage | Cached]:
-        """Every video that can be read: from the cache, or as a plan of what to decode."""
-        found: dict[str, Footage | Cached] = {}
-        jobs = {}
-        for name, path in self.videos.items():
-            cached = self._cached(name)
-            if cached is not None:
-                found[name] = cached
-            else:
-                jobs[name] = (path, self.options.fps, self.options.short_side)
-        with progress("Looking at videos", len(jobs) or None, quiet=quiet or not jobs) as report:
-            for name, footage in in_parallel(survey, jobs, workers):
-                report(1, name)
-                if isinstance(footage, KinoscopeError):
-                    self.failed[self.videos[name]] = footage.problem
-                else:
-                    found[name] = footage
-                    self._note_damage(name, footage.damage)
-        return found
-
-    def _cached(self, name: str) -> Cached | None:
-        if self.cache is None:
-            return None
-        try:
-            mark = self.recipe.mark(self.videos[name], name)
-        except OSError:
-            return None  # told when it is looked at
-        return find_cached(feature_path(self.cache, name), mark)
-
-    def _fill(self, found: Mapping[str, Footage | Cached], workers: int, quiet: bool) -> dict[str, Cached]:
-        """Decode what is not in the cache yet."""
-        assert self.cache is not None
-        todo = {name: each for name, each in found.items() if isinstance(each, Footage) and self._usable(name, each)}
-        self._require_space(sum(size_of(each, self.recipe) for each in todo.values()))
-        jobs = {name: (feature_path(self.cache, name), name, each, self.recipe) for name, each in todo.items()}
-        for path, *_ in jobs.values():
-            require_writable(path)
-        filled = {}
-        total = sum(len(each.positions) for each in todo.values())
-        with progress("Decoding videos", total or None, quiet=quiet or not jobs) as report:
-            for name, damage in in_parallel(write_cached, jobs, workers):
-                report(len(todo[name].positions), name)
-                if isinstance(damage, OutputError):
-                    raise damage  # the others could not be written either
-                if isinstance(damage, KinoscopeError):
-                    self.failed[self.videos[name]] = damage.problem
-                    continue
-                self._note_damage(name, damage)
-                filled[name] = Cached(jobs[name][0], todo[name].rows, len(todo[name].positions), todo[name].size)
-        return filled
-
-    def _note_damage(self, name: str, damage: str | None) -> None:
-        if damage is not None:
-            self.damaged[self.videos[name]] = damage
-
-    def _require_space(self, needed: int) -> None:
-        assert self.cache is not None
-        folder = next(each for each in (self.cache, *self.cache.absolute().parents) if each.exists())
-        free = shutil.disk_usage(folder).free
-        if needed > free:
-            raise OutputError(
-                f"the decoded videos need {needed / 1e9:.1f} GB, but the disk has {free / 1e9:.1f} GB left",
-                where=self.cache,
-                cure="choose a cache on another disk, a smaller size or fps; or do without: each clip is decoded then",
-            )
+        return self._known().found[i]

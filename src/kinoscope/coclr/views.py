@@ -97,25 +97,3 @@ def sample_views(
 
 def _shown(clip: Frame, view: View, clips: Clips, stream: Stream, options: AugmentOptions) -> Frame:
     return apply_view(clip, view, clips.options.size, stream=stream, physical=options.physical)
-
-
-@dataclass
-class PairedViews:
-    """A library as training asks for it: pairs of views by the number of their video."""
-
-    clips: Clips
-    options: AugmentOptions = AugmentOptions()
-
-    def __post_init__(self) -> None:
-        self.sources, self.labels = self.clips.sources, self.clips.labels
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def sample(self, index: int, rng: np.random.Generator, query: Sequence[Stream], key: Sequence[Stream]) -> Views:
-        """See :func:`sample_views`."""
-        return sample_views(self.clips, index, rng, query, key, self.options)
-
-    def describe(self, index: int) -> str:
-        """The video's name."""
-        return self.clips.names[index]

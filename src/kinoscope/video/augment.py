@@ -98,7 +98,7 @@ def draw_view(rng: np.random.Generator, frame: tuple[int, int], options: Augment
     return View(
         box,
         flip,
-        jitter=_draw_jitter(rng) if rng.random() < options.jitter else None,
+        jitter=draw_jitter(rng) if rng.random() < options.jitter else None,
         grey=int(rng.integers(3)) if rng.random() < options.grey else None,
         blur=float(rng.uniform(*_SIGMA)) if rng.random() < options.blur else None,
     )
@@ -187,7 +187,8 @@ def apply_jitter(clip: Frame, jitter: Jitter) -> Frame:
     return clip
 
 
-def _draw_jitter(rng: np.random.Generator) -> Jitter:
+def draw_jitter(rng: np.random.Generator) -> Jitter:
+    """Brightness, contrast and saturation times 0.6 to 1.4, hue turned by up to a tenth of the circle, in any order."""
     order = tuple(rng.permutation(4).tolist())
     brightness, contrast, saturation = rng.uniform(1 - _COLOUR, 1 + _COLOUR, 3).tolist()
     return Jitter(brightness, contrast, saturation, float(rng.uniform(-_HUE, _HUE)), order)
