@@ -95,7 +95,7 @@ class PretrainOptions:
     def __post_init__(self) -> None:
         if self.preset not in ("auto", *_PRESETS):
             raise OptionError(f"preset is {self.preset!r}", cure="choose auto, official or small")
-        least = {"frames": 1, "size": 16, "epochs": 1, "cotrain_epochs": 1, "cycles": 1, "batch_size": 1, "dim": 1}
+        least = {"frames": 8, "size": 32, "epochs": 1, "cotrain_epochs": 1, "cycles": 1, "batch_size": 1, "dim": 1}
         for name, bound in {**least, "queue": 1, "topk": 0, "seed": 0}.items():
             value = getattr(self, name)
             if value is not None and value < bound:

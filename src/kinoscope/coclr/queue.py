@@ -1,4 +1,4 @@
-"""The memory queue: unit vectors of past keys, in both streams, with where they came from (specification, section 4)."""
+"""The memory queue: unit vectors of past keys, in both streams, and where they came from (specification, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole schedule of pretraining: which stage trains what, begins where, and who mines for it (specification, section 5)."""
+"""The schedule of pretraining: which stage trains what, begins where, who mines for it (specification, section 5)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from ..encoders import load_encoder
 from ..encoders.backbones import build_backbone
 from ..encoders.trained import TrainedSpec, save_encoder
 from ..engine import LoopOptions, fit
@@ -17,13 +19,15 @@ from ..engine.checkpoint import load_tree
 from ..engine.resume import CHECKPOINT, run_position
 from ..engine.seeds import seed_weights
 from ..errors import OptionError
-from ..video.streams import Stream
 from .network import ClipEncoder, Embedding, FrozenEmbedding
 from .options import Method, PretrainOptions
+from .pairs import TrainedStream, shown_stream
 from .task import PretrainTask, ViewSource
 
 FROZEN = "frozen"
 """In the place of a stage's name: a frozen encoder of the catalogue."""
+RANDOM = "random"
+"""The same: random weights, for measuring."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Stage:
 
     name: str
     """Folder of the run, below ``stages``."""
-    stream: Stream
+    stream: TrainedStream
     """The stream that is trained."""
     method: Method
     epochs: int
@@ -50,7 +54,7 @@ class Stage:
 
 
 def plan(
-    method: Method, options: PretrainOptions, *, stream: Stream = "rgb", second: Stream | None = "flow"
+    method: Method, options: PretrainOptions, *, stream: TrainedStream = "rgb", second: TrainedStream | None = "flow"
 ) -> list[Stage]:
     """The stages, in order.
 
@@ -122,20 +126,22 @@ class Pretraining:
         """Where a stage lies."""
         return self.folder / "stages" / name
 
-    def encoder_folder(self, stream: Stream) -> Path:
+    def encoder_folder(self, stream: TrainedStream) -> Path:
         """Where the encoder of a stream lies: in the run itself, or beside the other stream's."""
         return self.folder / stream if len({stage.stream for stage in self.stages}) > 1 else self.folder
 
     def task(self, stage: Stage) -> PretrainTask:
         """The stage as the loop sees it, with the weights of the stages that it builds on."""
-        sampler, width, other = None, 0, stage.stream
+        sampler: Embedding | FrozenEmbedding | None = None
+        width, other = 0, stage.stream
         if stage.sampler == FROZEN:
             assert self.frozen is not None
             (sampler, width), other = self.frozen, "rgb"
         elif stage.sampler is not None:
-            other = next(each.stream for each in self.stages if each.name == stage.sampler)
-            sampler, width = Embedding(self._weights(stage.sampler, other)), self.options.dim
-            sampler = sampler.to(memory_format=self.layout)  # type: ignore[call-overload]
+            other = next(each.stream for each in self.stages if each.stream != stage.stream)
+            miner = None if stage.sampler == RANDOM else stage.sampler
+            sampler, width = Embedding(self._weights(miner, other)), self.options.dim
+            sampler.to(memory_format=self.layout)  # type: ignore[call-overload]  # torch's hints lack it
         start = self._weights(stage.start, stage.stream)
         task = PretrainTask(
             self.views,
@@ -153,6 +159,12 @@ class Pretraining:
                 network.compile()  # in place: the names of the tensors stay
         return task
 
+    def trial(self, stage: Stage) -> PretrainTask:
+        """A task that costs what the stage costs, from random weights: to measure before earlier stages are done."""
+        if stage.sampler not in (None, FROZEN):
+            stage = replace(stage, sampler=RANDOM)
+        return self.task(replace(stage, start=None))
+
     def _run(self, stage: Stage, title: str) -> None:
         options = self.options
         assert options.batch_size is not None
@@ -162,7 +174,7 @@ class Pretraining:
         settings = {**options.stage_identity(), **asdict(stage), **self.identity}
         fit(self.task(stage), self.folder_of(stage.name), loop, resume=True, settings=settings, title=title)
 
-    def _weights(self, name: str | None, stream: Stream) -> ClipEncoder:
+    def _weights(self, name: str | None, stream: TrainedStream) -> ClipEncoder:
         """The query network at the end of a stage, or a new one: RGB and the second stream begin differently."""
         options = self.options
         seed_weights(options.seed)
@@ -183,7 +195,7 @@ class Pretraining:
 
     def spec_of(self, stage: Stage) -> TrainedSpec:
         """What the encoder of a stage says of itself."""
-        return replace(self.spec, stream=stage.stream, origin=stage.title)
+        return replace(self.spec, stream=shown_stream(stage.stream), origin=stage.title)
 
 
 def new_backbone(options: PretrainOptions) -> nn.Module:
@@ -191,3 +203,22 @@ def new_backbone(options: PretrainOptions) -> nn.Module:
     if options.backbone is None or options.width is None:
         raise OptionError("the options are not resolved", cure="call resolve first")
     return build_backbone(options.backbone, width=options.width, normalization=options.normalization)
+
+
+def frozen_sampler(name: str, device: str) -> tuple[FrozenEmbedding, int]:
+    """An encoder of the catalogue that mines, and the channels of its features.
+
+    It sees the RGB view as it was drawn, scaled to the encoder's own size.
+
+    Raises:
+        OptionError, WeightError: see :func:`kinoscope.load_encoder`.
+    """
+    encoder = load_encoder(name, device=device, runtime="torch")
+
+    def prepare(frames: Tensor) -> Tensor:
+        batch, size = len(frames), encoder.spec.size
+        pixels = frames.flatten(0, 1).movedim(-1, 1).float()  # [B, T, S, S, 3] -> [B · T, 3, S, S]
+        pixels = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+        return encoder.prepare(pixels.movedim(1, -1).reshape(batch, -1, size, size, 3))
+
+    return FrozenEmbedding(encoder, prepare), encoder.spec.width

@@ -3,42 +3,49 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
 from ..engine import Task
 from ..engine.seeds import seed_weights
-from ..video.streams import Stream, normalise
+from ..video.scaling import Frame
+from ..video.streams import normalise
 from .gather import align, gather
 from .loss import multi_instance_nce, similarity_logits, uber_nce
 from .mining import drop_self, mine, positive_mask, same_as_row
 from .network import ClipEncoder, Embedding, FrozenEmbedding, momentum_update
 from .options import Method, PretrainOptions, rate_factor
+from .pairs import TrainedStream
 from .queue import MemoryQueue
-
-Views = dict[str, dict[Stream, np.ndarray]]
 
 
 class ViewSource(Protocol):
-    """Where pairs of views come from (see ``views``)."""
+    """Where pairs of views come from: see :class:`~kinoscope.coclr.pairs.PairedViews`."""
+
+    @property
+    def sources(self) -> npt.NDArray[np.int64]:
+        """Which videos are of one source. Shape: [N]."""
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Class of each video, -1 where it is not known. Shape: [N]."""
 
     def __len__(self) -> int:
         """How many videos there are."""
 
-    def sample(self, index: int, rng: np.random.Generator, query: tuple[Stream, ...], key: tuple[Stream, ...]) -> Views:
+    def sample(
+        self, index: int, rng: np.random.Generator, query: Sequence[TrainedStream], key: Sequence[TrainedStream]
+    ) -> dict[str, dict[TrainedStream, Frame]]:
         """Two views of a video, each in the streams asked for. Shape of each: [T, S, S, 3], uint8."""
 
     def describe(self, index: int) -> str:
         """The video's name."""
-
-    sources: np.ndarray
-    """Which videos are of one source. Shape: [N]."""
-    labels: np.ndarray
-    """Class of each video, -1 where it is not known. Shape: [N]."""
 
 
 class PretrainTask(Task):
@@ -60,13 +67,13 @@ class PretrainTask(Task):
     def __init__(
         self,
         views: ViewSource,
-        stream: Stream,
+        stream: TrainedStream,
         method: Method,
         start: ClipEncoder,
         options: PretrainOptions,
         *,
         sampler: Embedding | FrozenEmbedding | None = None,
-        other: Stream = "flow",
+        other: TrainedStream = "flow",
         other_dim: int = 0,
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
@@ -104,7 +111,7 @@ class PretrainTask(Task):
 
     def sample(self, index: Any, rng: Any) -> dict[str, Any]:
         """Query and key view of one video, or of two where keys are shuffled."""
-        seen: tuple[Stream, ...] = (self.stream, self.other) if "sampler" in self.networks else (self.stream,)
+        seen: tuple[TrainedStream, ...] = (self.stream, self.other) if "sampler" in self.networks else (self.stream,)
         if not isinstance(index, tuple):
             pair = self.views.sample(index, rng, (self.stream,), seen)
             return {"query": pair["query"][self.stream], "key": pair["key"], "index": index, "key_index": index}
@@ -145,7 +152,8 @@ class PretrainTask(Task):
         all_others = None if other is None else align(gather(other), *order)
         key, other = _own(all_keys, len(query)), None if all_others is None else _own(all_others, len(query))
 
-        logits = similarity_logits(query, key, queue.keys, options.temperature)  # [B, 1 + K], before the batch enters
+        slots = queue.keys.clone()  # the gradient needs them as they were before the batch entered
+        logits = similarity_logits(query, key, slots, options.temperature)  # [B, 1 + K]
         positives = self._positives(batch, key, other)  # [B, 1 + K]
         ready = self.method != "coclr" or queue.full
         used = positives if keep_self or self.method != "coclr" else drop_self(positives)

@@ -1,0 +1,262 @@
+"""``kinoscope pretrain``: an encoder from a folder of videos."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..coclr.options import Method, PretrainOptions
+from ..errors import AnnotationError, OptionError, OutputError
+from ..video.augment import AugmentOptions
+from .pretrain_options import MachineOptions, StreamOptions
+
+if TYPE_CHECKING:
+    from ..coclr.clips import Clips
+    from ..coclr.schedule import Pretraining
+
+EXAMPLES = """\
+  kinoscope pretrain videos/ --method infonce --out runs/rgb
+  kinoscope pretrain videos/ --method coclr --cycles 2 --out runs/coclr
+  kinoscope pretrain videos/ --method coclr --out runs/coclr --resume         # go on after a stop
+  kinoscope pretrain videos/ --method coclr --out runs/coclr --dry-run        # the plan and its time, nothing else
+  kinoscope pretrain videos/ --method coclr --second difference --out runs/x  # without optical flow
+  kinoscope pretrain labels.csv --method ubernce --out runs/oracle
+"""
+
+_PLAN = "pretrain.json"
+_SHOWN = 5
+_LONG = 12 * 3600  # seconds, from which on a faster way is pointed out
+
+
+def run(
+    source: Path,
+    *,
+    method: Method,
+    out: Path,
+    options: PretrainOptions,
+    streams: StreamOptions,
+    augment: AugmentOptions,
+    machine: MachineOptions,
+    flow: Path | None = None,
+    cache: Path | None = None,
+    keep_frames: bool = True,
+    root: Path | None = None,
+    subset: str | None = None,
+    resume: bool = False,
+    dry_run: bool = False,
+) -> int:
+    """Train an encoder on videos without labels (UberNCE: with labels), and leave it in a folder.
+
+    InfoNCE tells each video from all others. CoCLR begins with InfoNCE on RGB and on a second stream, optical flow;
+    then each stream finds positives for the other, in turns. The plan and its time are printed first. Every stage can
+    be stopped and goes on with --resume to the same bits; a stage that is done is not repeated. The result is an
+    encoder for extract, search and probe-features: OUT itself or, of two streams, OUT/rgb and the like.
+
+    Args:
+        source: Folder of videos, or a file of labelled videos (video,label[,split]). Of the latter only the training
+            part is used; UberNCE learns from the labels, CoCLR logs how often mined positives share them.
+        method: infonce, ubernce or coclr.
+        out: Folder of the run.
+        flow: Folder that `kinoscope flow` made; motion is read from it instead of being computed.
+        cache: Folder for decoded frames and flow; by default OUT/cache. Runs may share one.
+        keep_frames: Decode every video once and keep its frames; otherwise each clip is decoded when it is drawn.
+        root: Folder of the labelled videos; by default that of the file.
+        subset: Part of the labelled videos to learn from; by default train.
+        resume: Go on with the run in OUT.
+        dry_run: Print the plan and its time, and stop.
+    """
+    from ..encoders.encoder import choose_device
+    from ..files import write_json
+    from .terminal import note, say
+
+    streams.check(method, flow)
+    device = choose_device(machine.device)
+    _claim(out, resume, dry_run)
+    videos, labels = _videos(source, root, subset, method)
+    kept = None if dry_run or not keep_frames else cache or out / "cache"
+    work = _pretraining(
+        method, out, videos, labels, options, streams, augment, machine, kept, flow, on_gpu=device.type != "cpu"
+    )
+    _show_plan(work, device, machine.workers)
+    if dry_run:
+        return 0
+    write_json(out / _PLAN, _description(method, source, work))
+    for folder in work.run():
+        say(f"encoder: {folder}")
+    note(f"- features of any video: kinoscope extract videos/ --encoder {out} --out feats/")
+    note(f"- how good it is: kinoscope probe-features {out} --data labels.csv --protocol linear,knn,retrieval")
+    return 0
+
+
+def _claim(out: Path, resume: bool, dry_run: bool) -> None:
+    """Refuse to begin in a folder that holds a run, and to go on with one that is not there."""
+    from ..files import make_folder
+
+    begun = (out / _PLAN).exists()
+    if begun and not (resume or dry_run):
+        cure = "go on with it: --resume; or delete this folder, or choose another"
+        raise OutputError("already holds a run", where=out, cure=cure)
+    if not dry_run:
+        make_folder(out)
+
+
+def _videos(
+    source: Path, root: Path | None, subset: str | None, method: Method
+) -> tuple[dict[str, Path], dict[str, str] | None]:
+    """The videos by name, and the class of each if the source says it."""
+    from ..data.annotations import read_annotations, resolve_videos
+    from ..data.segments import VIDEO_SUFFIXES
+    from ..data.training_part import clip_part
+    from ..encoders.folder import find_videos
+
+    if source.is_dir() or source.suffix.lower() in VIDEO_SUFFIXES:
+        if method == "ubernce":
+            cure = "give a file of labelled videos (video,label), or use --method infonce"
+            raise OptionError("UberNCE learns from labels, but this is a folder of videos", where=source, cure=cure)
+        if root is not None or subset is not None:
+            name = "--root" if root is not None else "--subset"
+            raise OptionError(f"{name} goes with a file of labels, not with a folder", cure=f"leave {name} out")
+        return find_videos(source), None
+    annotations = clip_part(read_annotations(source), subset)
+    labels = {name: video.label for name, video in annotations.videos.items() if video.label is not None}
+    if method == "ubernce" and len(set(labels.values())) < 2:
+        raise AnnotationError("UberNCE needs at least two classes", where=source, cure="label more videos")
+    return resolve_videos(annotations, root or source.parent), labels
+
+
+def _pretraining(
+    method: Method,
+    out: Path,
+    videos: Mapping[str, Path],
+    labels: Mapping[str, str] | None,
+    options: PretrainOptions,
+    streams: StreamOptions,
+    augment: AugmentOptions,
+    machine: MachineOptions,
+    cache: Path | None,
+    flow: Path | None,
+    *,
+    on_gpu: bool,
+) -> Pretraining:
+    from ..coclr.clips import ClipOptions, Clips
+    from ..coclr.pairs import PairedViews, shown_stream
+    from ..coclr.schedule import Pretraining, frozen_sampler, plan
+    from ..encoders.trained import TrainedSpec
+
+    chosen = options.resolve(len(videos), gpu=on_gpu)
+    stages = plan(method, chosen, stream=streams.stream, second=None if streams.frozen else streams.second)
+    clip = ClipOptions(chosen.frames or 0, chosen.fps or 0, chosen.size or 0, streams.decode_size, streams.settings)
+    seen = list(dict.fromkeys(shown_stream(stage.stream) for stage in stages))
+    library = Clips(videos, seen, clip, cache=cache, flow_folder=flow, labels=labels)
+    library.prepare(machine.workers)
+    _tell_left_out(library)
+    if len(library) < 2:
+        raise OptionError("a single video has no other to be told from", cure="give at least two videos")
+    chosen = options.resolve(len(library), gpu=on_gpu)
+    spec = TrainedSpec(
+        backbone=chosen.backbone or "",
+        width=chosen.width or 0,
+        normalization=chosen.normalization,
+        stream="rgb",
+        fps=clip.fps,
+        clip_length=clip.frames,
+        size=clip.size,
+        decode_size=clip.short_side,
+        flow=clip.flow,
+        origin=method,
+    )
+    identity = {
+        "data": _digest(library),
+        "flow": asdict(clip.flow) if "flow" in seen else None,
+        "decode_size": clip.short_side,
+        "augment": asdict(augment),
+        "frozen": streams.frozen,
+    }
+    return Pretraining(
+        out,
+        stages,
+        PairedViews(library, augment),
+        chosen,
+        spec,
+        machine.loop(),
+        frozen=frozen_sampler(streams.frozen, machine.device) if streams.frozen else None,
+        identity=identity,
+        compiled=machine.compile,
+    )
+
+
+def _digest(library: Clips) -> str:
+    """Which videos, how long, of which class: what a run may only be resumed with."""
+    labels = library.labels
+    known = [[name, library.samples(i)] for i, name in enumerate(library.names)]
+    text = json.dumps([known, None if labels is None else labels.tolist()])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _tell_left_out(library: Clips) -> None:
+    from .terminal import note
+
+    for title, found in (("left out", library.failed), ("damaged", library.damaged)):
+        for path, problem in list(found.items())[:_SHOWN]:
+            note(f"{title}: {path}: {problem}")
+        if len(found) > _SHOWN:
+            note(f"{title}: {len(found) - _SHOWN} more")
+
+
+def _show_plan(work: Pretraining, device: Any, workers: int) -> None:
+    """A row per stage, with its time as measured on a few clips."""
+    from ..coclr.estimate import measure
+    from .terminal import note, print_table, say
+
+    options, rows, left, paces = work.options, [], 0.0, {}
+    assert options.batch_size is not None
+    updates = len(work.views) // options.batch_size
+    for stage in work.stages:
+        done = work.done(stage)
+        if not done:
+            kind = (stage.stream, stage.method)
+            if kind not in paces:
+                paces[kind] = measure(work.trial(stage), device)
+            seconds = paces[kind].seconds(stage.epochs * updates * options.batch_size, workers)
+            left += seconds
+        rows.append(
+            [
+                stage.title,
+                stage.start or "random weights",
+                stage.sampler or {"infonce": "its own key", "ubernce": "labels"}[stage.method],
+                stage.epochs,
+                stage.epochs * updates,
+                "done" if done else _duration(seconds),
+            ]
+        )
+    header = ["stage", "begins with", "positives from", "epochs", "updates", "time"]
+    title = f"{len(work.views)} videos, {updates} updates of {options.batch_size} pairs per epoch; on {device}"
+    print_table(title, header, rows)
+    say(
+        f"{options.backbone}, width {options.width:g}, {options.frames} frames of {options.size} px at {options.fps:g} "
+        f"per second (preset {options.preset}); queue {options.queue}. To go: about {_duration(left)}."
+    )
+    if left > _LONG and options.preset == "official":
+        note("- faster: --preset small, fewer --epochs, a GPU")
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size or (unit == "min" and seconds >= 60):
+            return f"{seconds / size:.1f} {unit}"
+    return f"{max(seconds, 1):.0f} s"
+
+
+def _description(method: Method, source: Path, work: Pretraining) -> dict[str, Any]:
+    return {
+        "kind": "pretraining",
+        "method": method,
+        "source": str(source),
+        "videos": len(work.views),
+        "options": asdict(work.options),
+        "stages": [asdict(stage) for stage in work.stages],
+    }
