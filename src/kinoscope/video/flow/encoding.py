@@ -59,8 +59,10 @@ def encode_flow(flow: npt.NDArray[Any], bound: float = 20.0) -> Picture:
     encoded = np.empty((*flow.shape[:-1], 3), np.uint8)  # [..., 3]
     encoded[..., 0] = _STILL
     # Times 255/40, plus 127.5: no motion gives exactly 127.5, which rounds to 128 whatever the bound.
-    levels = np.rint(np.asarray(flow, np.float32) * np.float32(127.5 / bound) + np.float32(127.5))
-    encoded[..., :0:-1] = np.clip(levels, 0, 255)  # u → blue, v → green
+    levels = np.multiply(flow, np.float32(127.5 / bound), dtype=np.float32)
+    levels += np.float32(127.5)
+    np.clip(np.rint(levels, out=levels), 0, 255, out=levels)
+    encoded[..., :0:-1] = levels  # u → blue, v → green
     return encoded
 
 
