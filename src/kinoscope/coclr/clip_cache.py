@@ -19,11 +19,13 @@ import numpy as np
 from ..errors import VideoError
 from ..files import atomic_path
 from ..video.flow.encoding import FlowSettings
+from ..video.flow.files import flow_path
 from ..video.reader import Video
 from ..video.sampling import IntArray
 from ..video.scaling import Frame
-from ..video.streams import STILL, render_motion
+from ..video.streams import STILL
 from .footage import Footage, quiet_video, runs
+from .motion import measure_in_order
 
 FORMAT_VERSION = 1
 _CHUNK = 64  # rows in memory at a time
@@ -47,8 +49,6 @@ class Recipe:
         """The file that holds the motion of the video ``name``."""
         if self.flow is None or self.flow_folder is None:
             return None
-        from ..video.flow import flow_path
-
         return flow_path(self.flow_folder, name)
 
     def mark(self, video: Path, name: str) -> dict[str, Any]:
@@ -124,25 +124,22 @@ def write_cached(path: Path, name: str, footage: Footage, recipe: Recipe) -> str
     with atomic_path(path) as temporary, temporary.open("wb") as file, quiet_video(footage.path) as video:
         file.write(header)
         file.write(footage.rows.astype("<i8").tobytes())
-        for first, stream, block in _blocks(video, footage, recipe):
-            file.seek(begins[stream] + first * block[0].nbytes)
+        for tensor, first, block in _blocks(video, footage, recipe):
+            file.seek(begins[tensor] + first * block[0].nbytes)
             file.write(block.tobytes())
         return video.damage
 
 
-def _blocks(video: Video, footage: Footage, recipe: Recipe) -> Iterator[tuple[int, str, Frame]]:
-    """What to write, a piece at a time: its first row, the tensor it belongs to, and its rows [n, h, w, channels].
-
-    The motion of a piece's last row is not known before the next one comes: it is written again then.
-    """
-    before = np.empty((0, *footage.size, 3), np.uint8)
-    for first in range(0, len(footage.positions), _CHUNK):
-        frames = video.frames_by_index(footage.positions[first : first + _CHUNK], size=footage.size).frames
-        yield first, "rgb", frames
-        if recipe.flow is not None:
-            joined = np.concatenate((before, frames))  # [1 + n, h, w, 3]
-            yield first - len(before), "flow", render_motion(joined, "flow", recipe.flow)[..., 1:]
-        before = frames[-1:]
+def _blocks(video: Video, footage: Footage, recipe: Recipe) -> Iterator[tuple[str, int, Frame]]:
+    """What to write, a piece at a time: the tensor it belongs to, its first row, and its rows [n, h, w, channels]."""
+    measure = measure_in_order(footage, recipe.flow) if recipe.flow is not None else None
+    for begin in range(0, len(footage.positions), _CHUNK):
+        rows = np.arange(begin, min(begin + _CHUNK, len(footage.positions)))
+        frames = video.frames_by_index(footage.positions[rows], size=footage.size).frames  # [n, h, w, 3]
+        yield "rgb", begin, frames
+        if measure is not None:
+            first, motion = measure(rows, frames)
+            yield "flow", first, motion[..., 1:]
 
 
 def _header(shapes: Mapping[str, tuple[int, ...]], meta: dict[str, str]) -> tuple[bytes, dict[str, int]]:

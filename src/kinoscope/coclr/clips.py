@@ -100,6 +100,9 @@ class Clips:
         self.videos, self.streams, self.options = dict(videos), tuple(streams), options
         self.cache, self._given = cache, (dict(groups or {}), dict(labels or {}))
         flow = options.flow if "flow" in streams else None
+        if flow is not None and flow.algorithm == "motion-vectors" and cache is None and flow_folder is None:
+            cure = "give a cache, or the folder that kinoscope flow made"
+            raise OptionError("motion vectors are read along whole files, not frame by frame", cure=cure)
         self.recipe = Recipe(options.fps, options.short_side, flow, flow_folder)
         self.effort = Effort()
         """Where the seconds of this process went."""

@@ -19,9 +19,10 @@ import numpy as np
 from ..errors import DamagedVideoWarning
 from ..video.flow.encoding import FlowSettings
 from ..video.reader import Video, open_video
-from ..video.sampling import IntArray, sample_times
+from ..video.sampling import FloatArray, IntArray, sample_times
 from ..video.scaling import Frame
 from ..video.streams import Stream, render_motion, rows_in_motion
+from .motion import StoredFlow, find_stored
 
 
 @dataclass
@@ -45,23 +46,38 @@ class Footage:
     """Which row each sample shows. Shape: [N]."""
     positions: IntArray
     """Where in the file each row is. Shape: [U]."""
+    times: FloatArray
+    """When each row appears, in seconds. Shape: [U]."""
     size: tuple[int, int]
     """Height and width of the scaled frames: the whole frame, its short side as asked."""
+    stored: StoredFlow | None = None
+    """Where its motion is read from; none: it is computed."""
     damage: str | None = field(default=None, compare=False)
     """What of the file is missing or broken, as far as is known."""
 
 
-def survey(path: Path, fps: float, short_side: int) -> Footage:
+def survey(
+    path: Path, fps: float, short_side: int, flow: FlowSettings | None = None, flow_file: Path | None = None
+) -> Footage:
     """What of a video is looked at; no frame but the first is decoded.
 
+    Args:
+        path: the video.
+        fps: samples per second.
+        short_side: of the scaled frames, in pixels.
+        flow: the motion that ``flow_file`` must hold.
+        flow_file: what ``kinoscope flow`` made of the video; none: motion is computed.
+
     Raises:
-        VideoError: the file cannot be read as a video.
+        VideoError: the file cannot be read as a video, or its flow file cannot be used.
     """
     with quiet_video(path) as video:
         moments = sample_times(video.duration, fps)
         shown = video._displayed(moments)  # as `video.frames_at(moments)` does, without decoding
         positions, rows = np.unique(shown, return_inverse=True)
-        return Footage(path, rows, positions, scaled_size(video.size, short_side), video.damage)
+        size = scaled_size(video.size, short_side)
+        stored = find_stored(flow_file, path, flow) if flow is not None and flow_file is not None else None
+        return Footage(path, rows, positions, video.times[positions], size, stored, video.damage)
 
 
 def scaled_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
@@ -88,17 +104,29 @@ def decode_rows(
         VideoError: the file cannot be read any more.
     """
     count = len(footage.positions)
-    needed = [each if stream == "rgb" else rows_in_motion(each, count) for stream, each in rows.items()]
-    seen = np.unique(np.concatenate(needed))
+    found: dict[Stream, Frame] = {}
     begin = time.perf_counter()
-    with quiet_video(footage.path) as video:
-        frames = video.frames_by_index(footage.positions[seen], size=footage.size).frames  # [n, h, w, 3]
+    if footage.stored is not None and "flow" in rows:
+        found["flow"] = footage.stored.read(footage.times, rows["flow"], footage.size, flow)
+    needed = [rows_shown(stream, each, count) for stream, each in rows.items() if stream not in found]
+    seen = np.unique(np.concatenate(needed)) if needed else np.empty(0, np.int64)
+    if len(seen):
+        with quiet_video(footage.path) as video:
+            frames = video.frames_by_index(footage.positions[seen], size=footage.size).frames  # [n, h, w, 3]
     effort.decoding += time.perf_counter() - begin
 
     def pictures(wanted: IntArray) -> Frame:
         return frames[np.searchsorted(seen, wanted)]
 
-    return {stream: take_rows(stream, each, count, pictures, flow, effort) for stream, each in rows.items()}
+    for stream, each in rows.items():
+        if stream not in found:
+            found[stream] = take_rows(stream, each, count, pictures, flow, effort)
+    return found
+
+
+def rows_shown(stream: Stream, rows: IntArray, count: int) -> IntArray:
+    """Which of ``count`` rows must be decoded for ``rows`` of a stream."""
+    return rows if stream == "rgb" else rows_in_motion(rows, count)
 
 
 def take_rows(

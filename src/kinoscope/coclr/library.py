@@ -64,7 +64,7 @@ class LibraryBuilder:
         """Every video that can be used: in the cache already, or as a plan of what to decode."""
         found: dict[str, Footage | Cached] = {name: each for name in self.videos if (each := self._cached(name))}
         jobs = {
-            name: (path, self.recipe.fps, self.recipe.short_side)
+            name: (path, self.recipe.fps, self.recipe.short_side, self.recipe.flow, self.recipe.flow_file(name))
             for name, path in self.videos.items()
             if name not in found
         }

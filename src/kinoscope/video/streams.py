@@ -27,8 +27,10 @@ STREAMS: tuple[Stream, ...] = get_args(Stream)
 STILL = 128
 """The byte that says "no motion" in flow, and "no change" in differences."""
 
-_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, for every stream
-_STD = (0.229, 0.224, 0.225)
+MEAN = (0.485, 0.456, 0.406)
+"""Of the channels of ImageNet, scaled to 0..1; taken for every stream."""
+STD = (0.229, 0.224, 0.225)
+"""Their standard deviation."""
 
 
 def render_stream(
@@ -94,8 +96,8 @@ def normalise(clips: npt.NDArray[np.uint8] | Tensor) -> Tensor:
     import torch
 
     pixels = torch.as_tensor(clips)
-    std = torch.tensor(_STD, device=pixels.device)
-    mean = torch.tensor(_MEAN, device=pixels.device)
+    std = torch.tensor(STD, device=pixels.device)
+    mean = torch.tensor(MEAN, device=pixels.device)
     return (pixels.float() / (255 * std)).sub_(mean / std).movedim(-1, -4)  # [..., T, H, W, 3] -> [..., 3, T, H, W]
 
 
