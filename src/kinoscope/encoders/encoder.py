@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..errors import OptionError, WeightError
+from ..video.streams import normalise
 from .catalog import EncoderSpec, encoder_spec
 from .package_files import cache_folder
 from .sampling import Runtime
-from .weights import load_weights
+from .trained import MAKE_ANEW
+from .weights import FolderWeights, load_weights
 
 
 class Encoder(nn.Module):
@@ -51,8 +52,10 @@ class Encoder(nn.Module):
 
     def prepare(self, frames: np.ndarray | Tensor) -> Tensor:
         """Decoded frames → normalised clip. Shape: [..., T, H, W, 3] of 0 … 255 -> [..., 3, T, H, W] float32."""
-        pixels = torch.as_tensor(frames).to(self.device, non_blocking=True).movedim(-1, -4)
-        return (pixels.float() - self.spec.mean) / self.spec.std
+        pixels = torch.as_tensor(frames).to(self.device, non_blocking=True)
+        if self.spec.mean is None or self.spec.std is None:
+            return normalise(pixels)
+        return (pixels.movedim(-1, -4).float() - self.spec.mean) / self.spec.std
 
     def require_classes(self) -> None:
         """Raise :class:`OptionError` if the encoder has no classes that Kinoscope can name."""
@@ -78,7 +81,8 @@ def load_encoder(
     """An encoder with its published weights, in evaluation mode; they are downloaded when first used.
 
     Args:
-        name: one of :func:`list_encoders`, or the tag that features carry.
+        name: one of :func:`list_encoders`, the folder of an encoder that ``kinoscope pretrain`` or ``kinoscope
+            convert`` wrote (a run of co-training stands for its RGB encoder), or the tag that features carry.
         device: ``"auto"`` takes a GPU if there is one, else the CPU.
         runtime: what computes on a CPU: ``"torch"``, or ``"openvino"`` (several times faster, same numbers to float32
             rounding, needs ``pip install openvino``). ``"auto"`` takes OpenVINO if it is installed.
@@ -86,7 +90,7 @@ def load_encoder(
 
     Raises:
         OptionError: unknown name, or options that do not go together.
-        WeightError: the weights cannot be had.
+        WeightError: the weights cannot be had, or do not fit.
     """
     spec = encoder_spec(name)
     chosen = choose_device(device)
@@ -94,25 +98,34 @@ def load_encoder(
         raise OptionError(
             "runtime openvino goes with neither bf16 nor a GPU", cure="add --device cpu, or use runtime torch"
         )
-    network = spec.network()
-    try:
-        network.load_state_dict(load_weights(spec.weights))
-    except RuntimeError as error:
-        problem = f"the weights of {spec.name} do not fit: {str(error).splitlines()[0]}"
-        raise WeightError(problem, where=cache_folder(), cure="delete this cache; they are fetched again") from error
-    network.requires_grad_(False).eval()
+    network = _network(spec)
     if runtime == "auto":
         runtime = "openvino" if chosen.type == "cpu" and not bf16 and find_spec("openvino") else "torch"
     if runtime == "openvino":
         from .openvino import OpenVinoNetwork
 
-        network = OpenVinoNetwork(network, name=f"{Path(spec.weights.file.member).stem}-{spec.weights.hash}")
+        network = OpenVinoNetwork(network, name=spec.weights.name)
     elif spec.per_frame:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # depthwise: 1.6 times faster
     network = network.to(chosen)
     if bf16:
         network = _InBfloat16(network, chosen)
     return Encoder(spec, network).eval()
+
+
+def _network(spec: EncoderSpec) -> nn.Module:
+    """The network with its weights, frozen, in evaluation mode, on the CPU."""
+    with torch.device("meta"):  # sizes are compared with the weights before any memory is taken
+        network = spec.network()
+    try:
+        network.load_state_dict(load_weights(spec.weights), assign=True)
+    except RuntimeError as error:
+        problem = f"the weights of {spec.name} do not fit: {str(error).splitlines()[0]}"
+        where, cure = cache_folder(), "delete this cache; they are fetched again"
+        if isinstance(spec.weights, FolderWeights):
+            where, cure = spec.weights.path, MAKE_ANEW
+        raise WeightError(problem, where=where, cure=cure) from error
+    return network.requires_grad_(False).eval()
 
 
 def choose_device(name: str) -> torch.device:

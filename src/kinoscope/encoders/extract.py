@@ -19,6 +19,7 @@ from ..video import Video, clip_samples, open_video, sample_times
 from .catalog import EncoderSpec
 from .encoder import Encoder
 from .prefetch import Prefetch
+from .rendering import rendered_clips
 from .sampling import Sampling
 
 
@@ -92,8 +93,11 @@ def _batch_size(spec: EncoderSpec, device: torch.device) -> int:
 
 def _batches(video: Video, spec: EncoderSpec, size: int) -> Iterator[np.ndarray]:
     """Every sampled frame once, or every clip. Shape of each: [N, H, W, 3] or [N, T, H, W, 3]."""
+    items: Iterator[np.ndarray]
     if spec.per_frame:
         items = (frame for frame, _ in video.stream(size=spec.size, fps=spec.fps))
+    elif spec.decode_size is not None:
+        items = rendered_clips(video, spec)
     else:
         clips = video.clips(length=spec.clip_length, stride=spec.stride, size=spec.size, fps=spec.fps)
         items = (clip.frames for clip in clips)

@@ -37,7 +37,8 @@ class Sampling:
                 raise OptionError(f"{name} is {value}, but must be a positive number")
             if value > _MOST[name]:
                 raise OptionError(f"{name} is {value}, but must be at most {_MOST[name]}")
-        spec = replace(spec, **chosen)
+        size = chosen.pop("size", spec.size)
+        spec = replace(spec.at_size(size), **chosen)
         if not spec.per_frame and spec.clip_length < _LEAST_CLIP:
             problem = f"clip_length is {spec.clip_length}, but {spec.name} needs at least {_LEAST_CLIP} frames"
             raise OptionError(problem)

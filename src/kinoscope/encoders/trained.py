@@ -25,7 +25,7 @@ from .weights import FolderWeights, load_weights
 
 KIND, VERSION = "encoder", 1
 _MODEL, _CONFIG = "model.safetensors", "config.json"
-_MAKE_ANEW = "train it again, or copy the whole folder again"
+MAKE_ANEW = "train it again, or copy the whole folder again"
 _GIVE_ONE = "give a folder that kinoscope pretrain or kinoscope convert wrote"
 _BOUNDS = {  # beyond these it is no clip, or memory runs out
     "width": (1 / 64, 8),
@@ -101,12 +101,12 @@ def trained_spec(folder: str | Path) -> TrainedSpec:
     values = {name: value for name, value in config.items() if name not in ("kind", "version", "weights")}
     known = [item.name for item in fields(TrainedSpec)]
     if unknown := sorted(set(values) - set(known)):
-        raise WeightError(f"has a key that is not known: {unknown[0]!r}", where=path, cure=_MAKE_ANEW)
+        raise WeightError(f"has a key that is not known: {unknown[0]!r}", where=path, cure=MAKE_ANEW)
     try:
         return TrainedSpec(**{**values, "flow": _flow_settings(values.get("flow", {}))})
     except (OptionError, TypeError, ValueError) as error:
         problem = error.problem if isinstance(error, OptionError) else str(error)
-        raise WeightError(f"cannot be used: {problem}", where=path, cure=_MAKE_ANEW) from error
+        raise WeightError(f"cannot be used: {problem}", where=path, cure=MAKE_ANEW) from error
 
 
 def load_trained(folder: str | Path) -> PooledBackbone:
@@ -125,7 +125,7 @@ def load_trained(folder: str | Path) -> PooledBackbone:
         network.load_state_dict(load_weights(weights), assign=True)
     except RuntimeError as error:
         problem = f"does not hold the weights of {spec.backbone}: {' '.join(str(error).split())[:300]}"
-        raise WeightError(problem, where=weights.path, cure=_MAKE_ANEW) from error
+        raise WeightError(problem, where=weights.path, cure=MAKE_ANEW) from error
     return network.eval()
 
 
@@ -142,10 +142,10 @@ def folder_weights(folder: str | Path) -> FolderWeights:
     """
     path = encoder_folder(folder) / _MODEL
     if not path.is_file():
-        raise WeightError(f"has no {_MODEL}", where=path.parent, cure=_MAKE_ANEW)
+        raise WeightError(f"has no {_MODEL}", where=path.parent, cure=MAKE_ANEW)
     digest = sha256_of(path)
     if _read_config(path.with_name(_CONFIG)).get("weights", digest) != digest:
-        raise WeightError(f"is not the file that {_CONFIG} was written with", where=path, cure=_MAKE_ANEW)
+        raise WeightError(f"is not the file that {_CONFIG} was written with", where=path, cure=MAKE_ANEW)
     return FolderWeights(path, digest[:16])
 
 
@@ -170,7 +170,7 @@ def _read_config(path: Path) -> Mapping[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise WeightError(f"cannot be read: {error}", where=path, cure=_MAKE_ANEW) from error
+        raise WeightError(f"cannot be read: {error}", where=path, cure=MAKE_ANEW) from error
     kind = config.get("kind") if isinstance(config, dict) else type(config).__name__
     if not isinstance(config, dict) or kind != KIND:
         raise WeightError(f"holds a model of kind {kind!r}, not {KIND!r}", where=path, cure=_GIVE_ONE)
