@@ -91,7 +91,9 @@ def _of_videos(
     if not folder.is_dir():
         sampling.resolve(encoder_spec(encoder))
     loaded = load_encoder(encoder, device=device, runtime=runtime, bf16=bf16)
-    name = str(folder.resolve()) if folder.is_dir() else loaded.spec.tag
+    spec = sampling.resolve(loaded.spec)
+    place = str(folder.resolve()) if folder.is_dir() else spec.name
+    name = place + spec.tag.removeprefix(spec.name)  # with the size of frames, where it is not the encoder's own
     return index_library(source, out, loaded, sampling, source=name, overwrite=overwrite)
 
 

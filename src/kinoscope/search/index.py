@@ -26,7 +26,7 @@ from ..errors import FeatureError
 
 INDEX_FILE = "index.json"
 VERSION = 1
-_AGAIN = "make it again: kinoscope index VIDEOS --out INDEX"
+_AGAIN = "make it again (kinoscope index VIDEOS --out INDEX), or update Kinoscope if another version made it"
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,10 @@ def open_index(folder: str | Path) -> Index:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.get("kind") != "index" or content["version"] > VERSION:
-            cure = "update Kinoscope, or make it again with this version: kinoscope index VIDEOS --out INDEX"
-            raise FeatureError("is not an index that this version can read", where=path, cure=cure)
+            raise FeatureError("is no index, or one of a newer version of Kinoscope", where=path)
         return _read(path.parent, content)
+    except FeatureError as error:
+        raise FeatureError(error.problem, where=error.where or path, cure=_AGAIN) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FeatureError(f"is damaged: {error}"[:300], where=path, cure=_AGAIN) from error
 
@@ -168,7 +169,7 @@ def _read(folder: Path, content: dict[str, Any]) -> Index:
         with safe_open(path, "numpy") as file:
             videos, mean = file.get_tensor("videos"), file.get_tensor("mean")
     except (FeatureError, SafetensorError, OSError) as error:
-        problem = getattr(error, "problem", None) or getattr(error, "strerror", None) or str(error)
+        problem = getattr(error, "problem", None) or getattr(error, "strerror", None) or error
         raise FeatureError(f"its rows cannot be read: {problem}"[:300], where=path, cure=_AGAIN) from error
     names = [field.name for field in fields(Entry)]
     entries = tuple(Entry(**{name: each[name] for name in names}) for each in content["videos"])

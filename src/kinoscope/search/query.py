@@ -144,14 +144,22 @@ def _direction(rows: np.ndarray) -> np.ndarray:
 
 
 def _misfit(features: Features, index: Index) -> str:
+    """In what features cannot be compared with the index; empty if they can."""
+    # A trained encoder is called by its folder, which may be written in many ways: its weights tell.
+    named = str if not (features.weight_hash and index.weight_hash) else _frame_size
     pairs = {
         "width": (features.width, len(index.mean)),
-        "encoder": (features.encoder or index.encoder, index.encoder),
+        "encoder": (named(features.encoder or index.encoder), named(index.encoder)),
         "weights": (features.weight_hash or index.weight_hash, index.weight_hash),
         "fps": (features.time.fps, index.time.fps),
         "clip length": (features.time.clip_length, index.time.clip_length),
     }
     return "; ".join(f"{what} {x!r}, but the index has {y!r}" for what, (x, y) in pairs.items() if x != y)
+
+
+def _frame_size(tag: str) -> str:
+    """What an encoder's tag says of the size of frames."""
+    return tag.rpartition("@")[2] if tag.endswith("px") else "its own size of frames"
 
 
 def _same_rows(index: Index, position: int, entry: Entry, rows: np.ndarray) -> bool:
