@@ -21,7 +21,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from ...errors import DamagedVideoWarning, VideoError
+from ...errors import DamagedVideoWarning, OutputError, VideoError
 from ...files import atomic_path
 from ..opening import open_container
 from ..reader import open_video
@@ -115,9 +115,25 @@ def flow_options_of(path: str | Path) -> dict[str, Any]:
     return made
 
 
-def is_current(path: str | Path, source: str | Path, options: FlowOptions) -> bool:
-    """Whether ``path`` is a whole flow file that was made of ``source``, as it is now, with these options."""
-    return _is_whole(Path(path)) and flow_options_of(path) == _origin(Path(source), options)
+def is_finished(path: str | Path, source: str | Path, options: FlowOptions) -> bool:
+    """Whether ``path`` is what :func:`write_flow` would make of ``source`` now; ``False`` if it must be made (again).
+
+    Raises:
+        OutputError: something else is there: flow that was made with other options, or no flow at all.
+    """
+    path, wanted = Path(path), _origin(Path(source), options)
+    if not path.exists() or not path.stat().st_size:
+        return False
+    try:
+        made = flow_options_of(path)
+    except VideoError as error:
+        cure = "choose another --out, or add --overwrite to replace it"
+        raise OutputError("is in the way: it is no flow file of Kinoscope", where=path, cure=cure) from error
+    if differing := [name for name in asdict(options) if made[name] != wanted[name]]:
+        has = ", ".join(f"{name} {made[name]}" for name in differing)
+        cure = "choose another --out, or add --overwrite"
+        raise OutputError(f"holds flow that was made with other options: {has}", where=path, cure=cure)
+    return made == wanted and _is_whole(path)
 
 
 def _length(source: str | Path) -> tuple[float, float]:

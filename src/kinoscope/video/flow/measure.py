@@ -57,7 +57,7 @@ def measure_flow(
     that between the frames around them.
 
     Args:
-        threads: of the codec; see :func:`kinoscope.video.open_video`.
+        threads: of the codec (see :func:`kinoscope.video.open_video`); reading motion vectors always takes one.
 
     Raises:
         VideoError: the file cannot be read, or has no motion vectors where those are asked for.
@@ -69,7 +69,7 @@ def measure_flow(
     with open_video(path, threads=threads) as video:
         size = working_size(video.size, options.size)
         if estimate is None:
-            for flow, last in vector_flow(video.path, size, threads=threads):
+            for flow, last in vector_flow(video.path, size):
                 count += 1
                 yield flow, last
         else:

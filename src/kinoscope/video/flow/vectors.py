@@ -77,15 +77,15 @@ class _VectorDecoder(Decoder):
 class _VectorVideo(Video):
     """A video whose frames come with the codec's vectors."""
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        super().__init__(path, threads=threads)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, threads=1)  # with more, FFmpeg hands out vectors of frames that are still being decoded
         if self.codec not in CODECS:
             self.close()
             problem = f"is coded as {self.codec}, of which FFmpeg gives no motion vectors"
             raise VideoError(problem, where=path, cure=_CURE)
         if self._idle is not None:
             self._idle.close()
-        self._idle = self._vectors = _VectorDecoder(self.path, threads)
+        self._idle = self._vectors = _VectorDecoder(self.path, 1)
         self.stored = self._stored
 
     def shown(self) -> Iterator[_Shown]:
@@ -100,9 +100,7 @@ class _VectorVideo(Video):
             yield _Shown(time, order, anchor, reference or anchor, vectors)
 
 
-def vector_flow(
-    path: Path, size: tuple[int, int] | None, *, threads: int | None = None
-) -> Iterator[tuple[Flow, float]]:
+def vector_flow(path: Path, size: tuple[int, int] | None = None) -> Iterator[tuple[Flow, float]]:
     """Yield (flow to the next frame [H, W, 2], time of the frame in seconds), for all frames but the last.
 
     Args:
@@ -111,7 +109,7 @@ def vector_flow(
     Raises:
         VideoError: the codec gives no vectors, or the file has none.
     """
-    with closing(_VectorVideo(path, threads=threads)) as video:
+    with closing(_VectorVideo(path)) as video:
         cells = tuple(-(-side // _CELL) for side in video.stored)
         field = np.zeros((*cells, 2), np.float32)  # [h, w, 2], in stored pixels per second
         before: float | None = None
