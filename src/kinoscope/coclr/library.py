@@ -126,7 +126,7 @@ def _require_space(cache: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"the decoded videos need {needed / 1e9:.1f} GB, but the disk has {free / 1e9:.1f} GB left",
+            f"the decoded videos need {needed / 1e9:.3g} GB, but the disk has {free / 1e9:.3g} GB left",
             where=cache,
             cure="choose a cache on another disk, a smaller size or fps, or none: each clip is decoded anew then",
         )

@@ -216,9 +216,11 @@ def _saturate(clip: Frame, factor: float) -> Frame:
 
 
 def _turn_hue(clip: Frame, turn: float) -> Frame:
-    cv2 = _opencv()
+    cv2, steps = _opencv(), round(turn * 256) % 256  # a full circle has 256 steps: bytes wrap as hues do
+    if not steps:
+        return clip  # hue, saturation and value in bytes are not exact: not there and back for nothing
     colours = cv2.cvtColor(_tall(clip), cv2.COLOR_RGB2HSV_FULL)
-    colours[..., 0] += np.uint8(round(turn * 256) % 256)  # a full circle has 256 steps: bytes wrap as hues do
+    colours[..., 0] += np.uint8(steps)
     return cv2.cvtColor(colours, cv2.COLOR_HSV2RGB_FULL).reshape(clip.shape)
 
 
