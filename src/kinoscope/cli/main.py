@@ -27,6 +27,7 @@ COMMANDS = {
     "report features": ("report_features", "similarity maps of features before and after SoLa, in one HTML file"),
     "index": ("index", "an index of a library of videos, for search"),
     "search": ("search", "the videos, or the moments, of a library that are most like a query"),
+    "convert": ("convert", "an official checkpoint as a folder that the other commands take"),
     "probe": ("probe", "checks video files: codec, size, true rate, rotation, duration, damage"),
     "doctor": ("doctor", "checks this machine: packages, devices, weights"),
     "demo": ("demo", "the whole story on a sample video and on made videos"),

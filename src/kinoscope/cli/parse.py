@@ -86,7 +86,7 @@ def _polish(parser: ArgumentParser, short: Mapping[str, str]) -> set[str]:
     for action in parser._actions:
         if not action.option_strings:
             continue
-        dashed = [option.replace("_", "-") for option in action.option_strings]
+        dashed = [option.rstrip("_").replace("_", "-") for option in action.option_strings]  # from_ → --from
         if action.dest in short:
             dashed.insert(0, short[action.dest])
         action.option_strings = dashed

@@ -6,17 +6,21 @@ import pickle
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from ..errors import OptionError, WeightError
 from .actionformer import load_actionformer
+from .coclr import load_coclr_s3d
 from .sola import load_sola
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _SOURCES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "actionformer": load_actionformer,
+    "coclr-s3d": load_coclr_s3d,
     "sola": load_sola,
 }
 
@@ -27,8 +31,9 @@ def load_official(path: str | Path, source: str) -> nn.Module:
     Args:
         path: a ``.safetensors`` file, or one that ``torch.save`` wrote. Of the latter only tensors and plain containers
             are read; a file that asks for anything else is refused, and nothing in it is executed.
-        source: where it comes from, and so what comes back: ``"sola"`` (features [B, T, C] → [B, T, C]) or
-            ``"actionformer"`` (features [B, T, C], mask [B, T] → per level class logits [B, T_l, K] and
+        source: where it comes from, and so what comes back: ``"coclr-s3d"`` (normalised clip [B, 3, T, H, W] → pooled
+            feature [B, 1024]; ``.project(clip)`` → [B, 128] before L2 normalisation), ``"sola"`` (features [B, T, C] →
+            [B, T, C]) or ``"actionformer"`` (features [B, T, C], mask [B, T] → per level class logits [B, T_l, K] and
             offsets [B, T_l, 2]).
 
     Raises:
@@ -37,8 +42,17 @@ def load_official(path: str | Path, source: str) -> nn.Module:
     """
     if source not in _SOURCES:
         raise OptionError(f"unknown source {source!r}", cure=f"one of: {', '.join(_SOURCES)}")
+    return load_from(path, _SOURCES[source])
+
+
+def load_from(path: str | Path, load: Callable[[Mapping[str, Any]], Network]) -> Network:
+    """What ``load`` makes of the checkpoint in a file, whose path its errors then name.
+
+    Raises:
+        WeightError: see :func:`load_official`.
+    """
     try:
-        return _SOURCES[source](read_checkpoint(path))
+        return load(read_checkpoint(path))
     except WeightError as error:
         raise WeightError(error.problem, where=path, cure=error.cure) from error
 
