@@ -1,4 +1,4 @@
-"""The index: centred as the sheet says, read back as it was written, whole or not at all, strict about what it reads."""
+"""The index: centred as the sheet says, read back as it was written, whole or not at all, strict in reading."""
 
 from __future__ import annotations
 
@@ -67,7 +67,12 @@ def test_memory_and_disk_hold_the_same(store: FeatureStore, written: Path, monke
     memory, read = index_of(store), open_index(written)
     np.testing.assert_array_equal(memory.moments, read.moments)
     np.testing.assert_array_equal(memory.videos, read.videos)
-    assert (memory.entries, memory.digest, memory.encoder, memory.time) == (read.entries, read.digest, read.encoder, read.time)
+    assert (memory.entries, memory.digest, memory.encoder, memory.time) == (
+        read.entries,
+        read.digest,
+        read.encoder,
+        read.time,
+    )
     assert read.source == "somewhere" and memory.source == "tiny" and read.library is None
     assert not read.moments.flags.writeable
 
@@ -116,7 +121,7 @@ def test_an_index_is_replaced_whole_or_not_at_all(
 
 
 def windows(mean: np.ndarray) -> np.ndarray:
-    """Two rows of length 1 with a mean along ``mean``; its length, scaled alike for all, is their cosine. Shape: [2, 2]."""
+    """Two rows whose directions have a mean along ``mean``, of its length times 0.9. Shape: [2, 2]."""
     length = 0.9 * np.hypot(*mean)
     middle, turn = np.arctan2(mean[1], mean[0]), np.arccos(length)
     angles = np.array([middle - turn, middle + turn])

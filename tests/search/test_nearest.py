@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,7 @@ def query(seed: int, width: int) -> np.ndarray:
 
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 60), per_video=st.integers(1, 5), apart=st.floats(0, 4))
 @settings(max_examples=60, deadline=None)
-def test_moments_are_those_of_the_slow_twin(
-    index: Index, seed: int, count: int, per_video: int, apart: float
-) -> None:
+def test_moments_are_those_of_the_slow_twin(index: Index, seed: int, count: int, per_video: int, apart: float) -> None:
     vector = query(seed, len(index.mean))
     rows = [(index.entry_of(n), index.time_of(n), row) for n, row in enumerate(index.moments)]
     expected = twin.moments(rows, vector, count, per_video, apart)
@@ -69,7 +68,7 @@ def test_overlapping_neighbours_are_suppressed(index: Index) -> None:
     hits = nearest_moments(index, query(1, len(index.mean)), 50, per_video=50)
     for name in {hit.video for hit in hits}:
         times = sorted(hit.time for hit in hits if hit.video == name)
-        assert all(b - a >= index.clip_seconds for a, b in zip(times, times[1:], strict=False))
+        assert all(b - a >= index.clip_seconds for a, b in pairwise(times))
     assert all(hit.start == hit.time - 0.5 and hit.end == hit.time + 0.5 for hit in hits)
 
 

@@ -1,4 +1,4 @@
-"""Features of a part of a video, without decoding the rest; and the encoder that an index was made with."""
+"""Features of a part of a video, and the encoder that an index was made with."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..encoders import Encoder, Sampling, load_encoder
+from ..data.feature_time import video_duration
+from ..encoders import Encoder, EncoderSpec, Sampling, extract_features, load_encoder
 from ..encoders.sampling import Runtime
 from ..errors import OptionError, WeightError
-from ..video import open_video
+from ..video import Video, open_video
+from ..video.augment import evaluation_view
+from ..video.streams import render_stream
 from .index import Index
 
 
@@ -26,17 +29,46 @@ def moment_features(
         VideoError: the video cannot be read.
     """
     spec = sampling.resolve(encoder.spec)
+    if spec.stream == "flow" and spec.flow.algorithm == "motion-vectors":
+        return _of_whole_video(path, encoder, sampling, span)
     with open_video(path) as video, torch.inference_mode():
-        if span[0] > video.duration:
-            problem = f"there is no moment at {span[0]:g} s: the video ends at {video.duration:.2f} s"
-            raise OptionError(problem, where=path, cure="choose an earlier moment")
+        require_inside(span, video.duration, path)
         starts = clip_starts(span, video.duration, spec.clip_length / spec.fps, spec.stride / spec.fps)
-        rows = []
-        for start in starts:
-            moments = np.minimum(start + np.arange(spec.clip_length) / spec.fps, video.duration)  # [T]
-            frames = video.frames_at(moments, size=spec.size).frames  # [T, H, W, 3]
-            rows.append(encoder(encoder.prepare(frames[None])).cpu().numpy())  # [1, C]
+        clips = (_clip(video, spec, start) for start in starts)
+        rows = [encoder(encoder.prepare(clip[None])).cpu().numpy() for clip in clips]  # [1, C] each
         return np.concatenate(rows), video.duration
+
+
+def _clip(video: Video, spec: EncoderSpec, start: float) -> np.ndarray:
+    """What the encoder sees from ``start`` seconds on. Shape: [T, S, S, 3], uint8."""
+    moments = np.minimum(start + np.arange(spec.clip_length + 1) / spec.fps, video.duration)  # [T + 1]
+    if spec.decode_size is None:
+        return video.frames_at(moments[:-1], size=spec.size).frames
+    frames, times = video.frames_at(moments, size=spec.decode_size)  # [T + 1, h, w, 3]
+    return evaluation_view(render_stream(frames, spec.stream, spec.flow, times=times), spec.size)
+
+
+def _of_whole_video(
+    path: str | Path, encoder: Encoder, sampling: Sampling, span: tuple[float, float]
+) -> tuple[np.ndarray, float]:
+    """The codec's vectors are read from the beginning on, so all clips are encoded and those of ``span`` taken."""
+    features = extract_features(path, encoder, sampling)
+    duration = video_duration(features.time, len(features))
+    require_inside(span, duration, path)
+    return features.values[rows_within(features.time.centers(len(features)), span)], duration
+
+
+def require_inside(span: tuple[float, float], duration: float, where: str | Path) -> None:
+    """Raise :class:`OptionError` unless the span begins before the end of a video."""
+    if span[0] > duration:
+        problem = f"there is no moment at {span[0]:g} s: the video ends at {duration:.2f} s"
+        raise OptionError(problem, where=where, cure="choose an earlier moment")
+
+
+def rows_within(centres: np.ndarray, span: tuple[float, float]) -> np.ndarray:
+    """Rows whose middle lies in the span; the one nearest to its middle if there is none. Shape: [T] -> [M]."""
+    inside = np.flatnonzero((centres >= span[0]) & (centres <= span[1]))
+    return inside if len(inside) else np.array([np.abs(centres - sum(span) / 2).argmin()])
 
 
 def clip_starts(span: tuple[float, float], duration: float, length: float, step: float) -> list[float]:

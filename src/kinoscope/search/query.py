@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,7 +18,7 @@ from ..encoders.folder import as_text
 from ..errors import FeatureError, OptionError
 from ..files import sha256_of
 from .index import Entry, Index, unit
-from .moments import moment_features
+from .moments import moment_features, require_inside, rows_within
 from .nearest import Left
 
 _SHOWN = 3
@@ -76,9 +77,9 @@ def find_query(text: str, index: Index, span: Span | None, encoder: Callable[[],
         VideoError: the video cannot be read.
     """
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(text or "."):  # noqa: PTH112 - it answers where Path raises
         raise OptionError("is a folder, not a query", where=path, cure="name one video; index folders: kinoscope index")
-    if not path.is_file():
+    if not os.path.isfile(text):  # noqa: PTH113
         return _known(_position(text, index), index, span)
     if path.suffix in (".safetensors", ".npy"):
         return _of_features(path, index, span)
@@ -94,7 +95,7 @@ def _known(position: int, index: Index, span: Span | None) -> Query:
     if span is None:
         return Query(entry.name, index.videos[position], None, position, path, entry.duration)
     require_inside(span, entry.duration, entry.name)
-    rows = index.moments[index.rows_of(position)][_within(index.centres(position), span)]  # [T, C]
+    rows = index.moments[index.rows_of(position)][rows_within(index.centres(position), span)]  # [T, C]
     return Query(entry.name, _direction(rows), span, position, path, entry.duration)
 
 
@@ -109,7 +110,7 @@ def _of_features(path: Path, index: Index, span: Span | None) -> Query:
     if span is None:
         return Query(name, index.as_video(features.values), None, position, film, duration)
     require_inside(span, duration, path)
-    chosen = _within(np.minimum(features.time.centers(len(features)), duration), span)
+    chosen = rows_within(np.minimum(features.time.centers(len(features)), duration), span)
     return Query(name, _direction(rows[chosen]), span, position, film, duration)
 
 
@@ -123,19 +124,6 @@ def _encoded(path: Path, index: Index, span: Span | None, encoder: Encoder) -> Q
         return Query(name, index.as_video(features.values), None, position, path, duration)
     values, duration = moment_features(path, encoder, sampling, span)
     return Query(name, _direction(index.as_moments(values)), span, position, path, duration)
-
-
-def require_inside(span: Span, duration: float, where: str | Path) -> None:
-    """Raise :class:`OptionError` unless the span begins before the end of a video."""
-    if span[0] > duration:
-        problem = f"there is no moment at {span[0]:g} s: the video ends at {duration:.2f} s"
-        raise OptionError(problem, where=where, cure="choose an earlier moment")
-
-
-def _within(centres: np.ndarray, span: Span) -> np.ndarray:
-    """Rows whose middle lies in the span; the one nearest to its middle if there is none. Shape: [T] -> [M]."""
-    inside = np.flatnonzero((centres >= span[0]) & (centres <= span[1]))
-    return inside if len(inside) else np.array([np.abs(centres - sum(span) / 2).argmin()])
 
 
 def _direction(rows: np.ndarray) -> np.ndarray:
