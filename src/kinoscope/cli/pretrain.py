@@ -70,17 +70,23 @@ def run(
         dry_run: Print the plan and its time, and stop.
     """
     from ..encoders.encoder import choose_device
+    from ..engine.processes import is_first_process
     from ..files import write_json
     from .terminal import note, say
 
     streams.check(method, flow)
     device = choose_device(machine.device)
-    _claim(out, resume, dry_run)
+    first = is_first_process()
+    if first:
+        _claim(out, resume, dry_run)
     videos, labels = _videos(source, root, subset, method)
     kept = None if dry_run or not keep_frames else cache or out / "cache"
     work = _pretraining(
         method, out, videos, labels, options, streams, augment, machine, kept, flow, on_gpu=device.type != "cpu"
     )
+    if not first:
+        work.run()
+        return 0
     _show_plan(work, device, machine.workers)
     if dry_run:
         return 0
@@ -146,14 +152,16 @@ def _pretraining(
     from ..coclr.pairs import PairedViews, shown_stream
     from ..coclr.schedule import Pretraining, frozen_sampler, plan
     from ..encoders.trained import TrainedSpec
+    from ..engine.processes import is_first_process
 
     chosen = options.resolve(len(videos), gpu=on_gpu)
     stages = plan(method, chosen, stream=streams.stream, second=None if streams.frozen else streams.second)
     clip = ClipOptions(chosen.frames or 0, chosen.fps or 0, chosen.size or 0, streams.decode_size, streams.settings)
     seen = list(dict.fromkeys(shown_stream(stage.stream) for stage in stages))
     library = Clips(videos, seen, clip, cache=cache, flow_folder=flow, labels=labels)
-    library.prepare(machine.workers)
-    _tell_left_out(library)
+    library.prepare(machine.workers, quiet=not is_first_process())
+    if is_first_process():
+        _tell_left_out(library)
     if len(library) < 2:
         raise OptionError("a single video has no other to be told from", cure="give at least two videos")
     chosen = options.resolve(len(library), gpu=on_gpu)

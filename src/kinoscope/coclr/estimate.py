@@ -10,7 +10,8 @@ import torch
 
 from .task import PretrainTask
 
-_CLIPS = 4  # of a trial; a batch costs in proportion
+_CLIPS = 4  # that are read, and that the first trial learns from
+_PATIENCE = 3.0  # seconds that a second trial, with a whole batch, may take
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,11 @@ class Pace:
 
 
 def measure(task: PretrainTask, device: torch.device) -> Pace:
-    """Try an update of ``task``, which must not be used for anything else afterwards."""
-    count = min(_CLIPS, len(task))
+    """Try updates of ``task``, which must not be used for anything else afterwards.
+
+    A whole batch costs less per clip than a few clips, so it is tried too, unless it would take long.
+    """
+    count, whole = min(_CLIPS, len(task)), task.options.batch_size or _CLIPS
     rng = np.random.default_rng(0)
     task.sample(0, rng)  # opens files, loads libraries
     begin = time.perf_counter()
@@ -41,13 +45,21 @@ def measure(task: PretrainTask, device: torch.device) -> Pace:
         network.to(device)
     task.queue.sources.zero_()  # full: co-training does not wait
     batch = {name: value.to(device) for name, value in batch.items()}
-    task.loss(batch)["loss"].backward()  # type: ignore[no-untyped-call]
-    _wait(device)
+    _update(task, batch, device)
+    learning = _update(task, batch, device) / count
+    if learning * whole < _PATIENCE:
+        rows = torch.arange(whole, device=device) % count
+        learning = _update(task, {name: value[rows] for name, value in batch.items()}, device) / whole
+    return Pace(reading, learning)
+
+
+def _update(task: PretrainTask, batch: dict[str, torch.Tensor], device: torch.device) -> float:
+    """Seconds of one update."""
     begin = time.perf_counter()
     task.loss(batch)["loss"].backward()  # type: ignore[no-untyped-call]
     task.optimizers["query"].step()
     _wait(device)
-    return Pace(reading, (time.perf_counter() - begin) / count)
+    return time.perf_counter() - begin
 
 
 def _wait(device: torch.device) -> None:

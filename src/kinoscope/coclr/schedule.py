@@ -16,6 +16,7 @@ from ..encoders.backbones import build_backbone
 from ..encoders.trained import TrainedSpec, save_encoder
 from ..engine import LoopOptions, fit
 from ..engine.checkpoint import load_tree
+from ..engine.processes import is_first_process
 from ..engine.resume import CHECKPOINT, run_position
 from ..engine.seeds import seed_weights
 from ..errors import OptionError
@@ -103,7 +104,7 @@ class Pretraining:
         *,
         frozen: tuple[FrozenEmbedding, int] | None = None,
         identity: Mapping[str, Any] | None = None,
-        layout: torch.memory_format = torch.contiguous_format,
+        layout: torch.memory_format = torch.channels_last_3d,
         compiled: bool = False,
     ) -> None:
         self.folder, self.stages, self.views, self.options, self.spec = folder, stages, views, options, spec
@@ -115,7 +116,8 @@ class Pretraining:
         for number, stage in enumerate(self.stages, 1):
             if not self.done(stage):
                 self._run(stage, f"{number}/{len(self.stages)} {stage.title}")
-            self._keep(stage)
+            if is_first_process():
+                self._keep(stage)
         return sorted({self.encoder_folder(stage.stream) for stage in self.stages})
 
     def done(self, stage: Stage) -> bool:

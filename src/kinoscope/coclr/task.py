@@ -75,7 +75,7 @@ class PretrainTask(Task):
         sampler: Embedding | FrozenEmbedding | None = None,
         other: TrainedStream = "flow",
         other_dim: int = 0,
-        layout: torch.memory_format = torch.contiguous_format,
+        layout: torch.memory_format = torch.channels_last_3d,
     ) -> None:
         self.views, self.stream, self.method, self.other, self.options = views, stream, method, other, options
         self.layout = layout
