@@ -35,7 +35,8 @@ class FlowSettings:
 def check_bound(bound: float) -> None:
     """Raise :class:`OptionError` unless ``bound`` is a positive number of pixels."""
     if not (math.isfinite(bound) and bound > 0):
-        raise OptionError(f"bound is {bound}, but must be a positive number of pixels per frame")
+        cure = "leave it out for the usual 20"
+        raise OptionError(f"bound is {bound}, but must be a positive number of pixels per frame", cure=cure)
 
 
 def encode_flow(flow: npt.NDArray[Any], bound: float = 20.0) -> Picture:

@@ -77,7 +77,7 @@ def flow_folder(
     from ...engine.interrupt import deferred_interrupt  # brings PyTorch along, which workers have no use for
 
     if jobs is not None and jobs < 1:
-        raise OptionError(f"jobs is {jobs}, but must be 1 or more")
+        raise OptionError(f"jobs is {jobs}, but must be 1 or more", cure="leave it out for one per core")
     if options.algorithm != "motion-vectors":
         estimator(options.algorithm)  # complains before anything is written
     _refuse_mixing(videos, Path(out))

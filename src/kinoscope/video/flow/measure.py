@@ -30,7 +30,8 @@ class FlowOptions:
     def __post_init__(self) -> None:
         check_bound(self.bound)
         if self.size < 0:
-            raise OptionError(f"size is {self.size}, but must be a number of pixels, or 0 for the video's own")
+            problem = f"size is {self.size}, but must be a number of pixels, or 0 for the video's own"
+            raise OptionError(problem, cure="leave it out for the usual 256")
 
     @property
     def settings(self) -> FlowSettings:
