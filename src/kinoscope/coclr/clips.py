@@ -190,7 +190,8 @@ class Clips:
                 video that is shorter begins with its first frame, repeated.
 
         Returns:
-            For each span its streams, whole frames at the decoded size. Shape: [T, h, w, 3], uint8.
+            For each span its streams, whole frames at the decoded size; not to be written to. Shape: [T, h, w, 3],
+            uint8.
 
         Raises:
             OptionError: a clip that would begin elsewhere, or a stream that was not announced.
@@ -202,10 +203,7 @@ class Clips:
         for stream in dict.fromkeys(stream for _, streams in wanted for stream in streams):
             rows[stream] = np.unique(np.concatenate([each for each, streams in wanted if stream in streams]))
         frames = self._rows(found, rows) if rows else {}
-        return [
-            {stream: frames[stream][np.searchsorted(rows[stream], each)] for stream in streams}
-            for each, streams in wanted
-        ]
+        return [{stream: _picked(frames[stream], rows[stream], each) for stream in streams} for each, streams in wanted]
 
     def _rows(self, found: Footage | Cached, rows: dict[Stream, IntArray]) -> dict[Stream, Frame]:
         if isinstance(found, Footage):
@@ -253,3 +251,8 @@ class Clips:
 
     def _at(self, i: int) -> Footage | Cached:
         return self._known().found[i]
+
+
+def _picked(frames: Frame, rows: IntArray, wanted: IntArray) -> Frame:
+    """The frames of ``wanted`` rows, of those at hand; not copied where that is all of them. Shape: [T, h, w, 3]."""
+    return frames if np.array_equal(rows, wanted) else frames[np.searchsorted(rows, wanted)]

@@ -77,7 +77,10 @@ def render_motion(frames: Frame, stream: Stream, flow: FlowSettings = FlowSettin
     if len(frames) < 2:
         return np.full_like(frames, STILL)
     if stream == "difference":
-        moving = ((frames[1:].astype(np.int16) - frames[:-1] + 2 * STILL) >> 1).astype(np.uint8)  # [U - 1, H, W, 3]
+        change = np.subtract(frames[1:], frames[:-1], dtype=np.int16)  # [U - 1, H, W, 3]
+        change += 2 * STILL
+        change >>= 1
+        moving = change.astype(np.uint8)
     else:
         from .flow import compute_flow
 
