@@ -24,7 +24,7 @@ from .index import Index
 _BLOCK = 1 << 15  # rows at once
 _FIRST, _GROWTH = 256, 8  # how many are asked for first, and how many times more each time
 _NEIGHBOURS, _SAMPLE = 10, 64  # recall is measured over so many neighbours of so many rows
-_WANTED_RECALL = 0.95
+_WANTED_RECALL, _LEAST_LISTS = 0.95, 4
 _TRAINED_ON = 50  # rows for each list
 
 
@@ -124,15 +124,21 @@ def build(rows: np.ndarray) -> Any:
 
 
 def widen(inverted: Any, rows: np.ndarray) -> float:
-    """Look into more lists until enough is found; gives the recall that was reached, against the exact answer."""
+    """Look into more lists until enough is found; gives the recall that was reached, against the exact answer.
+
+    A row of the library is asked for its nearest others: they count as found when they are among the candidates that
+    are compared exactly.
+    """
     sample = np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(np.int64)
-    vectors, count = np.ascontiguousarray(rows[sample]), min(_NEIGHBOURS, len(rows))
-    true = [set(best(each, count).tolist()) for each in similarities(rows, vectors)]
-    probes = min(4, inverted.nlist)
-    while True:
-        inverted.nprobe = probes
-        _, found = inverted.search(vectors, count)
-        hits = sum(len(wanted & set(each)) for wanted, each in zip(true, found.tolist(), strict=True))
-        if (recall := hits / (count * len(true))) >= _WANTED_RECALL or probes == inverted.nlist:
-            return recall
-        probes = min(2 * probes, inverted.nlist)
+    vectors, count = np.ascontiguousarray(rows[sample]), min(_NEIGHBOURS + 1, len(rows))
+    nearest = [best(each, count).tolist() for each in similarities(rows, vectors)]
+    others = [set(each) - {row} for each, row in zip(nearest, sample.tolist(), strict=True)]
+    wanted = sum(map(len, others))
+    inverted.nprobe = min(_LEAST_LISTS, inverted.nlist)
+    while wanted:
+        _, found = inverted.search(vectors, _FIRST)
+        hits = sum(len(each & set(among)) for each, among in zip(others, found.tolist(), strict=True))
+        if hits >= _WANTED_RECALL * wanted or inverted.nprobe == inverted.nlist:
+            return hits / wanted
+        inverted.nprobe = min(2 * inverted.nprobe, inverted.nlist)
+    return 1.0  # a single row has no others
