@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinoscope.coclr import footage, library
-from kinoscope.coclr.clip_cache import _CHUNK
+from kinoscope.coclr.clip_cache import _CHUNK, write_cached
 from kinoscope.coclr.clips import ClipOptions, Clips
+from kinoscope.coclr.parallel import in_parallel
 from kinoscope.errors import OptionError, OutputError, VideoError
 from kinoscope.video.flow.encoding import FlowSettings, decode_flow
 from kinoscope.video.flow.files import flow_path, write_flow
@@ -162,6 +163,20 @@ def test_several_processes_write_the_same_files(videos: dict[str, Path], tmp_pat
         Clips(videos, ALL, OPTIONS, cache=cache).prepare(workers, quiet=True)
         contents.append({name: (cache / name).read_bytes() for name in files_below(cache)})
     assert contents[0] == contents[1]
+
+
+def test_who_stops_waiting_leaves_no_half_files(videos: dict[str, Path], tmp_path: Path) -> None:
+    recipe = Clips(videos, ALL, OPTIONS).recipe
+    plans = {name: footage.survey(path, 30.0, 72) for name, path in videos.items()}
+    jobs = {f"{n}{k}": (tmp_path / "c" / f"{n}{k}", n, plan, recipe) for n, plan in plans.items() for k in range(20)}
+    running = in_parallel(write_cached, jobs, 2)
+    name, damage = next(running)
+    running.close()
+    assert damage is None
+    left = files_below(tmp_path / "c")
+    assert name in left
+    assert len(left) < len(jobs)
+    assert not any(each.startswith(".") for each in left)
 
 
 def test_what_cannot_be_used_is_left_out_and_told(videos: dict[str, Path], tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from ..video.scaling import Frame
 from ..video.streams import STILL
 from .footage import Footage, quiet_video, runs
 from .motion import measure_in_order
+from .parallel import stop_if_unwanted
 
 FORMAT_VERSION = 1
 _CHUNK = 64  # rows in memory at a time
@@ -131,6 +132,7 @@ def _blocks(video: Video, footage: Footage, recipe: Recipe) -> Iterator[tuple[st
     """What to write, a piece at a time: the tensor it belongs to, its first row, and its rows [n, h, w, channels]."""
     measure = measure_in_order(footage, recipe.flow) if recipe.flow is not None else None
     for begin in range(0, len(footage.positions), _CHUNK):
+        stop_if_unwanted()
         rows = np.arange(begin, min(begin + _CHUNK, len(footage.positions)))
         frames = video.frames_by_index(footage.positions[rows], size=footage.size).frames  # [n, h, w, 3]
         yield "rgb", begin, frames

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from ..errors import KinoscopeError, VideoError
+from ..errors import Interrupted, KinoscopeError, VideoError
 
 Result = TypeVar("Result")
+
+_stop: Any = None
+"""In a worker: set when nobody waits for its results any more."""
 
 
 def in_parallel(
@@ -19,7 +23,8 @@ def in_parallel(
     """Call ``function`` with the arguments of every job, and yield names with results, or errors, as they come.
 
     Args:
-        function: of a module, so that other processes find it.
+        function: of a module, so that other processes find it; where it takes long it calls
+            :func:`stop_if_unwanted` now and then. Whoever leaves the loop early waits for no more than that.
         jobs: arguments by name.
         workers: processes; with fewer than two all happens in this one, in order.
 
@@ -32,13 +37,27 @@ def in_parallel(
         return
     # Started afresh: a copy of this process could inherit locks that threads of decoders or torch hold.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context)
+    stop = context.Event()
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start, (stop,))
     try:
         futures = {pool.submit(_attempt, function, arguments): name for name, arguments in jobs.items()}
         for done in as_completed(futures):
             yield futures[done], _result(done)
     finally:
+        stop.set()
         pool.shutdown(cancel_futures=True)
+
+
+def stop_if_unwanted() -> None:
+    """Raise :class:`Interrupted` in a worker whose results nobody waits for any more."""
+    if _stop is not None and _stop.is_set():
+        raise Interrupted("interrupted")
+
+
+def _start(stop: Any) -> None:
+    global _stop
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the main process tells when to stop
 
 
 def _attempt(function: Callable[..., Result], arguments: tuple[Any, ...]) -> Result | KinoscopeError:
