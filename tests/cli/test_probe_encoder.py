@@ -147,6 +147,9 @@ def test_videos_that_fail_are_named_and_left_out(run: Run, home: Path) -> None:
     assert answer.code == 0 and "failed: clips/0-5: cannot be" in words(answer.err)
     found = json.loads(answer.out)
     assert found["videos"] == {"train": 8, "test": 3} and list(found["failed"]) == ["clips/0-5"]
+    deep = ("--protocol", "finetune", "--epochs", 1, "--out", "runs/probe", "--json")
+    found = json.loads(run("probe-features", "runs/alone", "--data", "labels.csv", *deep).out)
+    assert found["videos"] == {"train": 8, "test": 3} and list(found["failed"]) == ["clips/0-5"]
     for path in Path("clips").iterdir():
         path.write_text("no video")
     before = files_below(home)

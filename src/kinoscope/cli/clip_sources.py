@@ -190,7 +190,7 @@ def _stored(
 def common_videos(found: Extracted, split: ClipSplit) -> tuple[ClipSplit, list[str]]:
     """The split among the videos that every source has features of, and what was left out."""
     everywhere = [set(rows) for streams in found.features for rows in streams.values()]
-    names = set(split.labels).intersection(*everywhere)
+    names = (set(split.labels) - set(found.failed)).intersection(*everywhere)
     remarks = [f"failed: {name}: {problem}" for name, problem in sorted(found.failed.items())]
     missing = sorted(set(split.labels) - names - set(found.failed))
     if missing:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ..data.segments import Annotations
     from ..evaluate.clip_protocols import ClipOutcome, Parts
     from ..evaluate.clip_split import ClipSplit
-    from .clip_sources import ClipSource, VideoFeatures
+    from .clip_sources import ClipSource, Extracted, VideoFeatures
+    from .probe_clips_train import Libraries
 
 CLIP_PROTOCOLS = ("linear", "knn", "retrieval", "finetune")
 _USUAL = "linear,knn,retrieval"
@@ -70,7 +71,7 @@ def probe_clips(paths: Sequence[Path], asked: ClipProbe) -> dict[str, Any]:
     """Score what ``paths`` name on the labelled videos; everything as plain values, as ``--json`` prints it."""
     from ..data.annotations import read_annotations
     from ..evaluate.clip_split import split_clips
-    from .clip_sources import common_videos, extract_all, find_clip_sources
+    from .clip_sources import common_videos, find_clip_sources
 
     numbers = _numbers(asked)
     annotations = read_annotations(asked.data)
@@ -78,27 +79,19 @@ def probe_clips(paths: Sequence[Path], asked: ClipProbe) -> dict[str, Any]:
     sources = find_clip_sources(paths, asked.options.chosen_streams, asked.device)
     _check_training(asked, sources)
     videos = _videos(asked, annotations, sources, split)
-    found = extract_all(
-        sources,
-        videos,
-        list(split.labels),
-        annotations.file_names(),
-        cache=asked.cache,
-        flow_folder=asked.flow,
-        workers=asked.workers,
-        device=asked.device,
-        time=asked.time,
-    )
+    libraries, found = _prepared(sources, videos, split, annotations, asked)
     split, left_out = common_videos(found, split)
-    remarks = [split.rule, *split.remarks, *left_out, *_few_videos(split, numbers)]
-    scored = [_stored_outcomes(features, split, asked, numbers) for features in found.features]
-    if asked.training:
+    remarks = [split.rule, *split.remarks, *left_out, *_few_videos(split, asked, numbers)]
+    scored = [_stored_outcomes(features, split, asked, numbers) if features else [] for features in found.features]
+    for number, source in enumerate(sources if asked.training else ()):
         from .probe_clips_train import trained_outcomes
 
-        for number, source in enumerate(sources):
-            outcomes, told = trained_outcomes(source, number, len(sources), videos, split, asked)
-            scored[number] += outcomes
-            remarks += told
+        assert asked.out is not None
+        name = Path(source.name).resolve().name
+        folder = asked.out / (name if len(sources) == 1 else f"{number}-{name}")
+        outcomes, told = trained_outcomes(source, folder, libraries, split, asked)
+        scored[number] += outcomes
+        remarks += told
     return {
         "protocols": list(asked.protocols),
         "data": str(asked.data),
@@ -110,6 +103,38 @@ def probe_clips(paths: Sequence[Path], asked: ClipProbe) -> dict[str, Any]:
         "failed": found.failed,
         "results": _results(sources, scored, asked),
     }
+
+
+def _prepared(
+    sources: Sequence[ClipSource],
+    videos: Mapping[str, Path],
+    split: ClipSplit,
+    annotations: Annotations,
+    asked: ClipProbe,
+) -> tuple[Libraries, Extracted]:
+    """What the protocols need: clips to train on, features, or both; with the videos that fail."""
+    from .clip_sources import Extracted, extract_all
+
+    libraries: Libraries = {}
+    failed: dict[str, str] = {}
+    if asked.training:
+        from .probe_clips_train import open_libraries
+
+        libraries, failed = open_libraries(sources, videos, asked)
+    if not asked.stored:
+        return libraries, Extracted([{} for _ in sources], failed)
+    found = extract_all(
+        sources,
+        {name: path for name, path in videos.items() if name not in failed},
+        list(split.labels),
+        annotations.file_names(),
+        cache=asked.cache,
+        flow_folder=asked.flow,
+        workers=asked.workers,
+        device=asked.device,
+        time=asked.time,
+    )
+    return libraries, Extracted(found.features, {**failed, **found.failed})
 
 
 def _numbers(asked: ClipProbe) -> dict[str, list[int]]:
@@ -151,8 +176,8 @@ def _videos(
     return resolve_videos(Annotations(labelled, annotations.source), asked.videos or asked.data.parent)
 
 
-def _few_videos(split: ClipSplit, numbers: Mapping[str, list[int]]) -> list[str]:
-    most = max(max(each) for each in numbers.values())
+def _few_videos(split: ClipSplit, asked: ClipProbe, numbers: Mapping[str, list[int]]) -> list[str]:
+    most = max((max(numbers[each]) for each in asked.stored if each in numbers), default=0)
     if most <= len(split.train):
         return []
     return [f"there are {len(split.train)} training videos: a larger k, such as {most}, takes all of them"]

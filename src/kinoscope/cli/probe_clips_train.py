@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,20 +27,45 @@ _ON_CPU = 10  # the published epochs are divided by it there, unless a number is
 _VALIDATIONS = 20  # per training, at most
 
 
+Libraries = Mapping[ClipOptions, Clips]
+
+
+def open_libraries(
+    sources: Sequence[ClipSource], videos: Mapping[str, Path], asked: ClipProbe
+) -> tuple[Libraries, dict[str, str]]:
+    """The videos as clips, one library for all encoders that take the same; and the videos that fail, with why.
+
+    Raises:
+        VideoError: no video can be read.
+    """
+    encoders = [each for source in sources for each in source.encoders.values()]
+    libraries: dict[ClipOptions, Clips] = {}
+    failed: dict[str, str] = {}
+    for options in dict.fromkeys(each.clips for each in encoders):
+        streams = tuple(dict.fromkeys(each.spec.stream for each in encoders if each.clips == options))
+        mark = hashlib.sha256(repr((options, streams)).encode()).hexdigest()[:8]
+        cache = asked.cache / f"frames-{mark}" if asked.cache is not None else None
+        clips = libraries[options] = Clips(videos, streams, options, cache=cache, flow_folder=asked.flow)
+        clips.prepare(asked.workers)
+        failed |= {name: clips.failed[path] for name, path in videos.items() if path in clips.failed}
+    return libraries, failed
+
+
 def trained_outcomes(
-    source: ClipSource, number: int, sources: int, videos: Mapping[str, Path], split: ClipSplit, asked: ClipProbe
+    source: ClipSource, folder: Path, libraries: Libraries, split: ClipSplit, asked: ClipProbe
 ) -> tuple[list[ClipOutcome], list[str]]:
-    """Outcomes of the protocols that train on video, for one source; and what a reader must know of them."""
-    assert asked.out is not None
-    folder = asked.out / (Path(source.name).name if sources == 1 else f"{number}-{Path(source.name).name}")
-    wanted = {name: videos[name] for name in (*split.train, *split.test)}
+    """Outcomes of the protocols that train on video, for one source; and what a reader must know of them.
+
+    Args:
+        folder: for the runs of this source.
+        libraries: see :func:`open_libraries`; they hold all videos of the split.
+    """
     outcomes, remarks = [], []
     for protocol in asked.training:
         options = _options(protocol, asked)
         probabilities, details = {}, {}
         for stream, encoder in source.encoders.items():
-            clips = _clips(encoder.clips, wanted, source, asked)
-            run = folder / options.mode / stream
+            clips, run = libraries[encoder.clips], folder / options.mode / stream
             probabilities[stream], details[stream] = _train_and_test(clips, encoder, split, options, run, asked)
         outcomes += probability_outcomes(protocol, probabilities, split, details)
         held = next(iter(details.values()))["validation_videos"]
@@ -57,21 +83,14 @@ def _options(protocol: str, asked: ClipProbe) -> ClassifyOptions:
     return options
 
 
-def _clips(options: ClipOptions, videos: Mapping[str, Path], source: ClipSource, asked: ClipProbe) -> Clips:
-    """A library of the videos in the streams that share these clips, so that one cache serves them."""
-    streams = tuple(each.spec.stream for each in source.encoders.values() if each.clips == options)
-    cache = asked.cache / "frames" if asked.cache is not None else None
-    clips = Clips(videos, streams, options, cache=cache, flow_folder=asked.flow)
-    clips.prepare(asked.workers)
-    return clips
-
-
 def _train_and_test(
     clips: Clips, encoder: WindowEncoder, split: ClipSplit, options: ClassifyOptions, run: Path, asked: ClipProbe
 ) -> tuple[list[np.ndarray], dict[str, Any]]:
     """Probabilities of the test videos [N, K], as a list of one; and what is known of the training."""
     place = {name: number for number, name in enumerate(clips.names)}
-    labels = split.numbers(clips.names)
+    labels = np.full(len(clips), -1)
+    for names in (split.train, split.test):
+        labels[[place[name] for name in names]] = split.numbers(names)
     learn, held = carve_validation(split.numbers(split.train), asked.options.validation, options.seed)
     train, validation = ([place[split.train[number]] for number in part] for part in (learn, held))
     task = ClassifyTask(clips, labels, len(split.classes), encoder, options, train=train, validation=validation)

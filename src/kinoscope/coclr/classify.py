@@ -136,7 +136,7 @@ class ClassifyTask(Task):
         train: Sequence[int],
         validation: Sequence[int] = (),
     ) -> None:
-        self.clips, self.labels, self.options, self.spec = clips, labels, options, encoder.spec
+        self.clips, self.labels, self.options, self.encoder = clips, labels, options, encoder
         self.places, self.held = list(train), list(validation)
         seed_weights(options.seed)
         network = copy.deepcopy(encoder.network) if options.mode != "scratch" else pooled(encoder.spec)
@@ -160,11 +160,11 @@ class ClassifyTask(Task):
 
     def sample(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
         """A clip from anywhere in a video, changed at random, and its class. Shape: [T, S, S, 3], uint8."""
-        place, stream = self.places[index], self.spec.stream
+        place, stream = self.places[index], self.encoder.spec.stream
         start = int(rng.integers(self.clips.starts(place)))
         view = draw_view(rng, self.clips.frame_size(place), AUGMENTATION, strong=True)
         clip = self.clips.read(place, [(start, (stream,))])[0][stream]
-        return apply_view(clip, view, self.spec.size, stream=stream), int(self.labels[place])
+        return apply_view(clip, view, self.encoder.spec.size, stream=stream), int(self.labels[place])
 
     def collate(self, samples: list[tuple[np.ndarray, int]]) -> dict[str, Tensor]:
         """Shape: clips [B, T, S, S, 3], labels [B]."""
@@ -186,7 +186,7 @@ class ClassifyTask(Task):
         if not self.held:
             return {}
         right = [
-            int(average_logits(classify_video(self.classifier, self.clips, place, self.spec.stream)).argmax())
+            int(average_logits(classify_video(self.classifier, self.clips, place, self.encoder.spec.stream)).argmax())
             == self.labels[place]
             for place in self.held
         ]
@@ -198,7 +198,13 @@ class ClassifyTask(Task):
         """What, beside the loop's options, decides the result."""
         videos = [[self.clips.names[place], int(self.labels[place])] for place in (*self.places, *self.held)]
         options = asdict(self.options) | {"epochs": self.options.all_epochs}
-        return {**options, "clip": asdict(self.spec), "videos": videos, "held_out": len(self.held)}
+        return {
+            **options,
+            "clip": asdict(self.encoder.spec),
+            "encoder": self.encoder.digest,
+            "videos": videos,
+            "held_out": len(self.held),
+        }
 
 
 class _Best(nn.Module):
