@@ -78,5 +78,5 @@ class ResNet2d3d(nn.Module):
 def initialize(network: nn.Module) -> None:
     """He et al.'s normal distribution over the fan out, for every convolution."""
     for layer in network.modules():
-        if isinstance(layer, nn.Conv3d):
+        if isinstance(layer, nn.Conv3d) and not layer.weight.is_meta:  # where it takes seconds, for nothing
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

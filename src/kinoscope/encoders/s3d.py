@@ -163,7 +163,7 @@ class S3D(nn.Sequential):
             inputs = module.outputs
         self.width = inputs
         for layer in self.modules():
-            if isinstance(layer, nn.Conv3d):
+            if isinstance(layer, nn.Conv3d) and not layer.weight.is_meta:  # where it takes seconds, for nothing
                 nn.init.normal_(layer.weight, std=0.01)
 
 

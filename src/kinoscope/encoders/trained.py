@@ -66,6 +66,8 @@ class TrainedSpec:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise OptionError(f"{name} is {getattr(self, name)!r}", cure=f"one of: {', '.join(known)}")
+        if not isinstance(self.origin, str):
+            raise OptionError(f"origin is {self.origin!r}, but must be text")
         for name, (low, high) in _BOUNDS.items():
             value, whole = getattr(self, name), name not in ("width", "fps")
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
