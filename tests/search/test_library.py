@@ -114,5 +114,7 @@ def test_features_that_are_there_already(videos: Path, tmp_path: Path) -> None:
     tiny.film(tmp_path / "others" / "x.mp4", 8)
     with pytest.raises(FeatureError, match="of other videos"):
         index_features(store, tmp_path / "plain", tmp_path / "others")
+    (tmp_path / "plain" / "index.json").write_text("{")
+    assert len(index_features(store, tmp_path / "plain").index.entries) == 3
     (store.folder / "c.safetensors").unlink()
     assert index_features(FeatureStore(store.folder), tmp_path / "plain").dropped == ["c"]

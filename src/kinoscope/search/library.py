@@ -82,7 +82,7 @@ def index_features(features: FeatureStore, out: str | Path, videos: Path | None 
     if out.resolve().is_relative_to(features.folder.resolve()):
         cure = "choose an --out beside that folder"
         raise OptionError("the index would lie among the features", where=out, cure=cure)
-    before = {entry.name for entry in open_index(out).entries} if is_index(out) else set()
+    before = set() if (known := _readable(out)) is None else {entry.name for entry in known.entries}
     write_index(out, features, videos=files_of(features, videos), library=videos)
     index = open_index(out)
     return IndexReport(index, sorted(before - {entry.name for entry in index.entries}))
@@ -106,12 +106,9 @@ def files_of(features: FeatureStore, videos: Path | None) -> dict[str, Path]:
 
 
 def _entries_before(out: Path, library: Path, overwrite: bool) -> dict[str, Entry]:
-    """What the index in ``out`` holds, if it is one of the same folder; a damaged one is made again."""
-    if not is_index(out):
-        return {}
-    try:
-        index = open_index(out)
-    except FeatureError:
+    """What the index in ``out`` holds, if it is one of the same folder."""
+    index = _readable(out)
+    if index is None:
         return {}
     if index.library is None or index.library.resolve() != library.resolve():
         if overwrite:
@@ -120,6 +117,14 @@ def _entries_before(out: Path, library: Path, overwrite: bool) -> dict[str, Entr
         cure = "choose another --out, or add --overwrite"
         raise OptionError(f"is the index of {other}, not of {library}", where=out, cure=cure)
     return {entry.name: entry for entry in index.entries}
+
+
+def _readable(out: Path) -> Index | None:
+    """The index in ``out``; none if there is none, or a damaged one, which is made again."""
+    try:
+        return open_index(out) if is_index(out) else None
+    except FeatureError:
+        return None
 
 
 def _forget_changed(out: Path, found: Mapping[str, Path], before: Mapping[str, Entry]) -> None:
