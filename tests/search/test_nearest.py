@@ -16,7 +16,7 @@ from kinoscope.search import engines, faiss_engine, index_of, nearest_moments, n
 from kinoscope.search.build import write_index
 from kinoscope.search.engines import Exact, best, choose_engine, similarities
 from kinoscope.search.index import Index, open_index, unit
-from kinoscope.search.nearest import Left
+from kinoscope.search.nearest import Omitted
 
 from . import twin
 from .made import library
@@ -55,11 +55,11 @@ def test_videos_are_ranked_by_their_cosine_and_tell_their_best_moment(index: Ind
 
 
 def test_the_query_itself_is_left_out(index: Index) -> None:
-    names = [hit.video for hit in nearest_videos(index, index.videos[3], 10, left=Left(3))]
+    names = [hit.video for hit in nearest_videos(index, index.videos[3], 10, omitted=Omitted(3))]
     assert len(names) == 4 and "e" not in names
-    assert "e" not in [hit.video for hit in nearest_moments(index, index.videos[3], 10, left=Left(3))]
+    assert "e" not in [hit.video for hit in nearest_moments(index, index.videos[3], 10, omitted=Omitted(3))]
     row = index.moments[index.entries[3].first + 8]  # at 4.5 s
-    hits = nearest_moments(index, row, 30, per_video=30, apart=0, left=Left(3, 3.5, 5.5))
+    hits = nearest_moments(index, row, 30, per_video=30, apart=0, omitted=Omitted(3, 3.5, 5.5))
     times = [hit.time for hit in hits if hit.video == "e"]
     assert sorted(times) == [t for t in np.arange(0.5, 10.5, 0.5) if not 3.5 <= t <= 5.5]
 

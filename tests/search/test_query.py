@@ -13,11 +13,11 @@ import pytest
 from kinoscope.data.features import read_features
 from kinoscope.encoders import Encoder, Sampling, extract_features, load_encoder
 from kinoscope.encoders.backbones import build_backbone
-from kinoscope.encoders.trained import TrainedSpec, save_encoder
+from kinoscope.encoders.trained import TrainedSpec, save_encoder, trained_spec
 from kinoscope.errors import FeatureError, OptionError, VideoError, WeightError
 from kinoscope.search import Index, find_query, index_library, nearest_videos, open_index
 from kinoscope.search.moments import clip_starts, encoder_of, moment_features
-from kinoscope.search.nearest import Left
+from kinoscope.search.nearest import Omitted
 
 from ..encoders import tiny
 
@@ -68,8 +68,8 @@ def test_the_rows_of_a_known_video_are_those_in_the_span(index: Index) -> None:
     np.testing.assert_allclose(one.vector, rows[2], atol=1e-6)  # its middle is at 1.2 s
     some = find_query("a", index, (1.1, 2.1), never)
     np.testing.assert_allclose(some.vector, rows[2:5].mean(axis=0) / np.linalg.norm(rows[2:5].mean(axis=0)), atol=1e-5)
-    assert some.time == 1.6 and some.itself(0.8, moments=True) == Left(0, pytest.approx(0.3), pytest.approx(2.9))
-    assert some.itself(0.8, moments=False) == Left(0)
+    assert some.time == 1.6 and some.itself(0.8, moments=True) == Omitted(0, pytest.approx(0.3), pytest.approx(2.9))
+    assert some.itself(0.8, moments=False) == Omitted(0)
 
 
 def test_another_video_is_encoded_and_compared_alike(library: Path, index: Index) -> None:
@@ -174,3 +174,16 @@ def test_the_encoder_must_be_the_one_of_the_index(index: Index, monkeypatch: pyt
 def test_search_over_encoded_videos_finds_the_copy(library: Path, index: Index) -> None:
     values = read_features(library / "index" / "features" / "walks" / "c.safetensors").values
     assert nearest_videos(index, index.as_video(values), 1)[0].video == "walks/c"
+
+
+def test_an_index_made_by_a_trained_encoder(library: Path, trained: Callable[[str], Encoder], tmp_path: Path) -> None:
+    index_library(library / "videos" / "walks", tmp_path / "index", trained("flow"), source=str(tmp_path / "flow"))
+    index = open_index(tmp_path / "index")
+    encoder = encoder_of(index, device="cpu", runtime="torch")
+    assert encoder.spec.stream == "flow"
+    query = find_query(str(library / "videos" / "walks" / "d.mp4"), index, (2, 2), never)
+    fresh = find_query(str(library / "videos" / "falls" / "d.mp4"), index, (2, 2), lambda: encoder)
+    assert query.video == 1 and fresh.video is None and np.linalg.norm(fresh.vector) == pytest.approx(1, abs=1e-4)
+    save_encoder(tmp_path / "flow", build_backbone("s3d", width=1 / 32), trained_spec(tmp_path / "flow"))
+    with pytest.raises(WeightError, match="the index was made with"):
+        encoder_of(index, device="cpu", runtime="torch")

@@ -21,7 +21,7 @@ EXAMPLES = """\
   kinoscope search falls/07 --in runs/index --at 2.4 --per-video 3    # a video of the index itself
   kinoscope search falls/07 --in feats/ --library videos/             # a folder of features is searched, too
 """
-SHORT = {"output": "-o", "k": "-k", "in_": "--in"}  # "in" is a word of Python
+SHORT = {"output": "-o", "k": "-k"}
 
 
 def run(
@@ -111,16 +111,16 @@ def _found(
     from ..search.nearest import nearest_moments, nearest_videos
 
     apart = index.clip_seconds if apart is None else apart
-    left = None if include_self else query.itself(apart, moments=by_moment)
+    omitted = None if include_self else query.itself(apart, moments=by_moment)
     if by_moment:
         chosen = choose_engine(engine, index)
-        hits = nearest_moments(index, query.vector, k, per_video=per_video, apart=apart, left=left, engine=chosen)
+        hits = nearest_moments(index, query.vector, k, per_video=per_video, apart=apart, omitted=omitted, engine=chosen)
         told = [chosen.summary]
     else:
-        hits, told = nearest_videos(index, query.vector, k, left=left), [f"exact, {len(index.entries):,} videos"]
+        hits, told = nearest_videos(index, query.vector, k, omitted=omitted), [f"exact, {len(index.entries):,} videos"]
     if len(hits) < k:
         more = f"at most {per_video} of each video (see --per-video)" if by_moment else f"{len(index.entries):,} videos"
-        itself = ", without the query itself" if left is not None else ""
+        itself = ", without the query itself" if omitted is not None else ""
         told.append(f"{len(hits)} instead of {k} results: the library gives no more, {more}{itself}")
     return hits, told
 

@@ -41,8 +41,7 @@ def index_of(
     """
     store = features.read_alike()
     bare = _without_moments(store, videos or {}, library, source)
-    moments = np.concatenate(list(_blocks(store, bare))) if len(store) else np.empty((0, 0), np.float32)
-    return replace(bare, moments=moments)
+    return replace(bare, moments=np.concatenate(list(_blocks(store, bare))))
 
 
 def write_index(
@@ -62,11 +61,11 @@ def write_index(
     folder, store = Path(folder), features.read_alike()
     index = _without_moments(store, videos or {}, library, source)
     path = rows_file(folder, index.digest)
-    with atomic_path(path) as temporary, temporary.open("wb") as file, progress("Indexing", len(store)) as report:
+    with atomic_path(path) as temporary, temporary.open("wb") as file, progress("Indexing", _rows(index)) as report:
         file.write(_header(index))
         for block in _blocks(store, index):
             file.write(block.data.cast("B"))
-            report(len(block) / max(index.entries[-1].first + index.entries[-1].rows, 1) * len(store))
+            report(len(block))
         file.write(np.ascontiguousarray(index.videos, "<f4").data.cast("B"))
         file.write(np.ascontiguousarray(index.mean, "<f4").data.cast("B"))
     write_json(folder / INDEX_FILE, _content(index, folder))
@@ -129,9 +128,14 @@ def _blocks(store: FeatureStore, index: Index) -> Iterator[np.ndarray]:
             yield np.ascontiguousarray(index.as_moments(values[begin : begin + _BLOCK]), "<f4")
 
 
+def _rows(index: Index) -> int:
+    """How many moments its videos have."""
+    return index.entries[-1].first + index.entries[-1].rows
+
+
 def _header(index: Index) -> bytes:
     """What stands before the numbers: the moments' tensor has the name of a feature file's, and is mapped like it."""
-    rows, width = index.entries[-1].first + index.entries[-1].rows, len(index.mean)
+    rows, width = _rows(index), len(index.mean)
     shapes = {TENSOR: [rows, width], "videos": [len(index.entries), width], "mean": [width]}
     header: dict[str, object] = {"__metadata__": {"format": "kinoscope-index"}}
     begin = 0

@@ -32,7 +32,7 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Left:
+class Omitted:
     """What is left out of the results because it is the query itself."""
 
     video: int
@@ -59,7 +59,7 @@ def nearest_moments(
     *,
     per_video: int = 1,
     apart: float | None = None,
-    left: Left | None = None,
+    omitted: Omitted | None = None,
     engine: Engine | None = None,
 ) -> list[Hit]:
     """The moments most like ``vector``, the most similar first; fewer than ``count`` if there are no more.
@@ -68,7 +68,7 @@ def nearest_moments(
         vector: a row as :meth:`Index.as_moments` gives it. Shape: [C].
         per_video: most of one video.
         apart: least seconds between two of one video; by default what one moment saw.
-        left: what is left out.
+        omitted: what is no result.
         engine: what ranks the moments; exact by default.
 
     Raises:
@@ -79,11 +79,11 @@ def nearest_moments(
     if not apart >= 0:
         raise OptionError(f"apart is {apart} s, but must be a number of seconds from 0 on")
     taken: dict[int, list[float]] = defaultdict(list)  # by video
-    open_videos = len(index.entries) - (left is not None and left.everything)
+    open_videos = len(index.entries) - (omitted is not None and omitted.everything)
     hits: list[Hit] = []
     for row, similarity in (engine or Exact(index.moments)).ranked(vector) if open_videos else ():
         video, time = index.entry_of(row), index.time_of(row)
-        if left is not None and left.holds(video, time):
+        if omitted is not None and omitted.holds(video, time):
             continue
         if len(taken[video]) >= per_video or any(abs(time - other) < apart for other in taken[video]):
             continue
@@ -95,21 +95,21 @@ def nearest_moments(
     return hits
 
 
-def nearest_videos(index: Index, vector: np.ndarray, count: int, *, left: Left | None = None) -> list[Hit]:
+def nearest_videos(index: Index, vector: np.ndarray, count: int, *, omitted: Omitted | None = None) -> list[Hit]:
     """The videos most like ``vector``, the most similar first; fewer than ``count`` if there are no more.
 
     Videos are few compared with moments: all are compared, exactly.
 
     Args:
         vector: a row as :meth:`Index.as_video` or :meth:`Index.as_moments` gives it. Shape: [C].
-        left: the video that is left out, whatever times it says.
+        omitted: the video that is left out, whatever times it says.
 
     Raises:
         OptionError: a count below 1.
     """
     _require_counts(count)
     found = similarities(index.videos, vector[None])[0]  # [V]
-    order = [video for video in best(found, count + 1).tolist() if left is None or video != left.video]
+    order = [video for video in best(found, count + 1).tolist() if omitted is None or video != omitted.video]
     return [_video(index, video, vector, float(found[video])) for video in order[:count]]
 
 

@@ -19,7 +19,7 @@ from ..errors import FeatureError, OptionError
 from ..files import sha256_of
 from .index import Entry, Index, unit
 from .moments import moment_features, require_inside, rows_within
-from .nearest import Left
+from .nearest import Omitted
 
 _SHOWN = 3
 
@@ -48,7 +48,7 @@ class Query:
         """Seconds: the middle of what was asked for."""
         return (self.span[0] + self.span[1]) / 2 if self.span is not None else self.duration / 2
 
-    def itself(self, apart: float, *, moments: bool) -> Left | None:
+    def itself(self, apart: float, *, moments: bool) -> Omitted | None:
         """What of the index is the query, and not a result.
 
         Args:
@@ -58,8 +58,8 @@ class Query:
         if self.video is None:
             return None
         if self.span is None or not moments:
-            return Left(self.video)
-        return Left(self.video, self.span[0] - apart, self.span[1] + apart)
+            return Omitted(self.video)
+        return Omitted(self.video, self.span[0] - apart, self.span[1] + apart)
 
 
 def find_query(text: str, index: Index, span: Span | None, encoder: Callable[[], Encoder]) -> Query:
