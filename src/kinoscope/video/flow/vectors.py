@@ -35,7 +35,7 @@ from .references import is_reference
 
 CODECS = frozenset(
     {"flv", "h261", "h263", "h263p", "h264", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2"}
-    | {"msmpeg4v3", "rv10", "rv20", "rv30", "rv40", "wmv1", "wmv2"}
+    | {"msmpeg4", "rv10", "rv20", "rv30", "rv40", "wmv1", "wmv2"}
 )
 """Those whose vectors FFmpeg hands out."""
 
