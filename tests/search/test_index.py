@@ -14,7 +14,7 @@ from kinoscope.data.feature_store import FeatureStore
 from kinoscope.data.features import Features, read_features, write_features
 from kinoscope.errors import FeatureError, OutputError
 from kinoscope.search import build, index_of, open_index, write_index
-from kinoscope.search.index import Index, unit
+from kinoscope.search.index import Index, centred, unit
 
 from ..folders import names_in
 from . import made, twin
@@ -96,7 +96,8 @@ def test_a_library_of_one_video_is_not_centred(tmp_path: Path) -> None:
 
 def test_rows_without_direction_are_zeros_not_nan() -> None:
     assert unit(np.zeros((2, 3))).tolist() == [[0, 0, 0], [0, 0, 0]]
-    assert not unit(np.full((1, 3), 1e-8)).any()
+    assert not centred(np.full((1, 3), 0.5), np.full(3, 0.5 + 1e-8)).any()
+    np.testing.assert_allclose(unit(np.array([[3e-20, 4e-20]])), [[0.6, 0.8]])  # networks without training
 
 
 def test_an_index_is_replaced_whole_or_not_at_all(

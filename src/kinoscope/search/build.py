@@ -19,7 +19,7 @@ from ..encoders.folder import as_text
 from ..errors import FeatureError
 from ..files import atomic_path, output_errors, write_json
 from ..progress import progress
-from .index import INDEX_FILE, VERSION, Entry, Index, rows_file, unit
+from .index import INDEX_FILE, VERSION, Entry, Index, centred, rows_file, unit
 
 _BLOCK = 1 << 14
 """Rows at once."""
@@ -87,7 +87,7 @@ def _without_moments(store: FeatureStore, videos: Mapping[str, Path], library: P
     one = store[names[0]]
     index = Index(
         np.empty((0, one.width), np.float32),
-        unit(means - mean),
+        centred(means, mean),
         mean.astype(np.float32),
         tuple(entries),
         FeatureTime(one.time.fps, one.time.stride, one.time.clip_length),

@@ -26,6 +26,7 @@ from ..errors import FeatureError
 
 INDEX_FILE = "index.json"
 VERSION = 1
+_ROUNDING = 1e-6  # of numbers below 1 in float32
 _AGAIN = "make it again (kinoscope index VIDEOS --out INDEX), or update Kinoscope if another version made it"
 
 
@@ -112,19 +113,27 @@ class Index:
 
     def as_moments(self, values: np.ndarray) -> np.ndarray:
         """Features → rows that compare with :attr:`moments`. Shape: [T, C] -> [T, C]."""
-        return unit(unit(values) - self.mean)
+        return centred(unit(values), self.mean)
 
     def as_video(self, values: np.ndarray) -> np.ndarray:
         """Features of one video → a row that compares with :attr:`videos`. Shape: [T, C] -> [C]."""
-        return unit(unit(values).mean(axis=0) - self.mean)
+        return centred(unit(values).mean(axis=0), self.mean)
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
     """Rows divided by their length; a row of zeros stays one. Shape: [..., C] -> [..., C] float32."""
     values = np.asarray(rows, np.float32)
     length = np.sqrt(np.einsum("...c,...c->...", values, values, dtype=np.float64))[..., None]  # [..., 1]
-    # What rounding leaves of a row that equals the mean has no direction.
-    return (values / np.where(length > 1e-6, length, np.inf)).astype(np.float32)
+    return (values / np.where(length > 0, length, np.inf)).astype(np.float32)
+
+
+def centred(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Normalised rows without what all videos share, normalised again. Shape: [..., C], [C] -> [..., C] float32.
+
+    What rounding leaves of a row that equals the mean has no direction: it becomes zeros.
+    """
+    rest = np.asarray(rows - mean, np.float32)
+    return unit(np.where(np.abs(rest).max(axis=-1, keepdims=True) > _ROUNDING, rest, 0))
 
 
 def is_index(folder: str | Path) -> bool:
