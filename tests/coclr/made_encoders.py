@@ -30,8 +30,8 @@ def _wake(backbone: nn.Module, clip_length: int) -> None:
     for norm in norms:
         norm.momentum = 1.0
     with torch.no_grad():
-        tints = torch.randn(12, 3, 1, 1, 1)
-        backbone.train()(tints + 0.3 * torch.randn(12, 3, clip_length, 32, 32))
+        tints = 1.5 * torch.randn(48, 3, 1, 1, 1)
+        backbone.train()(tints + 0.05 * torch.randn(48, 3, clip_length, 32, 32))
     backbone.eval()
 
 
@@ -53,7 +53,7 @@ def _film(path: Path, frames: int, label: int, seed: int) -> Path:
         stream = container.add_stream("mpeg4", rate=10)
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
         for _ in range(frames):
-            picture = np.clip(tint + rng.integers(0, 60, (6, 8, 3)), 0, 255).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+            picture = np.clip(tint + rng.integers(0, 8, (6, 8, 3)), 0, 255).astype(np.uint8).repeat(8, 0).repeat(8, 1)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
         container.mux(stream.encode())
     return path

@@ -29,6 +29,8 @@ class ClipProbeOptions:
     """Of finetune and linear end-to-end; by default the published 500 and 100 on a GPU, a tenth of them on a CPU."""
     batch_size: int = 32
     """Of finetune and linear end-to-end."""
+    dropout: float = 0.9
+    """Of finetune: share of the features that each update leaves out; the published one wants long training."""
     validation: float = 0.1
     """Of finetune and linear end-to-end: share of the training videos that chooses the epoch; 0 takes the last."""
     crops: Literal[1, 10] = 1

@@ -149,7 +149,9 @@ def _check_training(asked: ClipProbe, sources: Sequence[ClipSource]) -> None:
     """Refuse before long work what could not be trained after it."""
     if not asked.training:
         unused = [each for each in ("out", "resume") if getattr(asked, each)]
-        unused += [each[2:] for each in asked.options.changed if each in ("--epochs", "--from-scratch", "--crops")]
+        unused += [
+            each[2:] for each in asked.options.changed if each in ("--epochs", "--from-scratch", "--crops", "--dropout")
+        ]
         if unused:
             problem = f"--{unused[0]} is for protocols that train on video, and none is asked for"
             raise OptionError(problem, cure="add --protocol finetune, or --linear end-to-end, or leave it out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,9 +78,9 @@ def trained_outcomes(
 def _options(protocol: str, asked: ClipProbe) -> ClassifyOptions:
     given = asked.options
     mode: Mode = "linear" if protocol == "linear" else ("scratch" if given.from_scratch else "finetune")
-    options = ClassifyOptions(mode, given.epochs, given.batch_size, seed=asked.seeds[0])
+    options = ClassifyOptions(mode, given.epochs, given.batch_size, given.dropout, seed=asked.seeds[0])
     if given.epochs is None and choose_device(asked.device).type == "cpu":
-        return ClassifyOptions(mode, options.all_epochs // _ON_CPU, given.batch_size, seed=asked.seeds[0])
+        return replace(options, epochs=options.all_epochs // _ON_CPU)
     return options
 
 
