@@ -17,7 +17,7 @@ import torch
 
 from .data.features import Features
 from .data.segments import Segment
-from .encoders import Encoder, Sampling, encoder_spec, load_encoder
+from .encoders import Encoder, EncoderSpec, Sampling, encoder_spec, load_encoder
 from .encoders.extract import Effort, extract_features
 from .encoders.sampling import Runtime
 from .errors import DamagedVideoWarning, OptionError, WeightError
@@ -147,16 +147,25 @@ def load(folder: str | Path, *, device: str = "auto", runtime: Runtime = "auto")
             where=folder,
             cure="localise from features of the same tool, with kinoscope.localize.Localizer",
         )
+    spec = _encoder_of(folder, raw_encoder(name))
+    if name == raw_encoder(name) and head.features.weight_hash not in ("", spec.weights.hash):  # else the adapter tells
+        problem = f"was trained on features of {name!r} with other weights ({head.features.weight_hash})"
+        raise WeightError(problem, where=folder, cure="extract the features again, and train on them")
+    sampling = Sampling(head.features.fps, int(head.features.clip_length), int(head.features.stride), spec.size)
+    return Pipeline(spec.name, sampling, head=head.to("cpu"), adapter=adapter, device=device, runtime=runtime)
+
+
+def _encoder_of(folder: Path, name: str) -> EncoderSpec:
+    """The encoder that the features of the model in ``folder`` came from."""
     try:
-        spec = encoder_spec(raw_encoder(name))
+        return encoder_spec(name)
     except OptionError as error:
         raise WeightError(
             f"was trained on features of {name!r}, which Kinoscope does not have",
             where=folder,
-            cure="localise from features of the same tool, with kinoscope.localize.Localizer",
+            cure="if that is a folder, put it back, or start where its path leads to it; else localise from features "
+            "of the same tool, with kinoscope.localize.Localizer",
         ) from error
-    sampling = Sampling(head.features.fps, int(head.features.clip_length), int(head.features.stride), spec.size)
-    return Pipeline(spec.name, sampling, head=head.to("cpu"), adapter=adapter, device=device, runtime=runtime)
 
 
 def load_head(folder: Path) -> tuple[Localizer, Adapter | None]:

@@ -1,4 +1,4 @@
-"""Every encoder that a fresh machine can have: what input it wants, where its weights come from."""
+"""Every encoder, what input it wants, where its weights come from: those that a fresh machine can have, and trained ones."""
 
 from __future__ import annotations
 
@@ -165,31 +165,28 @@ def encoder_spec(name: str) -> EncoderSpec:
         OptionError: unknown name.
         WeightError: a folder without an encoder, or with a damaged one.
     """
-    spec: EncoderSpec | None = None
-    base, _, size = name.partition("@")
-    if base in _ENCODERS:
-        spec = _ENCODERS[base]
-    elif _exists(name):
+    if name not in _ENCODERS and _exists(name):
         return _trained(name)
-    else:
-        base, _, size = name.rpartition("@")
-        spec = _trained(base) if _exists(base) else None
+    base, _, size = name.rpartition("@") if "@" in name else (name, "", "")
     pixels = re.fullmatch(r"([1-9]\d{0,4})px", size)
-    if spec is None or (size and pixels is None):
+    known = base in _ENCODERS or _exists(base)
+    if not known or (size and pixels is None):
         near = get_close_matches(base or name, _ENCODERS, 1)
-        hint = "check the path: there is nothing there; or " if os.sep in name or "/" in name else ""
-        hint = f"did you mean {near[0]}? " if near else hint
-        raise OptionError(
-            f"unknown encoder {name!r}", cure=f"{hint}one of: {', '.join(_ENCODERS)}, or the folder of a trained one"
-        )
+        path = "check the path: nothing is there; or " if {"/", os.sep} & set(name) else ""
+        hint = f"did you mean {near[0]}? " if near else path
+        names = ", ".join(_ENCODERS)
+        raise OptionError(f"unknown encoder {name!r}", cure=f"{hint}one of: {names}, or the folder of a trained one")
+    spec = _ENCODERS[base] if base in _ENCODERS else _trained(base)
     return spec.at_size(int(pixels[1])) if pixels else spec
 
 
 def _exists(path: str) -> bool:
+    """Whether there is something; the path may be none at all."""
     return path != "" and os.path.exists(path)  # noqa: PTH110 - it answers where Path raises
 
 
 def _trained(folder: str) -> EncoderSpec:
+    """The encoder in a folder, with the path as its name."""
     trained = trained_spec(folder)
     with torch.device("meta"):
         width = pooled(trained).width
