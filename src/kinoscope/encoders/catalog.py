@@ -1,4 +1,4 @@
-"""Every encoder, what input it wants, where its weights come from: those that a fresh machine can have, and trained ones."""
+"""Every encoder: what input it wants, where its weights come from. Most have a name, trained ones a folder."""
 
 from __future__ import annotations
 
