@@ -53,7 +53,7 @@ class MadeViews:
         colour = np.eye(3)[self.labels[index]] * 120 + 60 * (index / len(self))
         clips = [np.clip(colour + each, 0, 255).astype(np.uint8) for each in noise]
         return {
-            "query": {stream: clips[0] for stream in query},
+            "query": dict.fromkeys(query, clips[0]),
             "key": {stream: clips[1] if stream == "rgb" else 255 - clips[1] for stream in key},
         }
 

@@ -50,7 +50,7 @@ def co_train(rank: int, processes: int, method: str) -> dict[str, torch.Tensor]:
             task.optimizers["query"].step()
             task.optimizers["query"].zero_grad()
             losses.append(gather(found["loss"].reshape(1)).mean())
-    state = {name: value for name, value in task.queue.state_dict().items()}
+    state = dict(task.queue.state_dict())
     weights = {f"query.{name}": value for name, value in task.query.state_dict().items()}
     return {**state, **weights, "losses": torch.stack(losses), "positives": torch.stack(masks)}
 

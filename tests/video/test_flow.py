@@ -91,3 +91,12 @@ def test_what_cannot_be_computed_says_what_to_do(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(OptionError, match="pip install opencv-contrib-python-headless"):
         compute_flow(frames)
+
+
+def test_what_was_measured_before_changes_nothing() -> None:
+    """OpenCV's DIS remembers, for some frame sizes, so that the same pair gave another flow after another pair."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (6, 44, 44, 3), dtype=np.uint8)
+    whole = compute_flow(frames, "dis")
+    for t in range(5):
+        np.testing.assert_array_equal(compute_flow(frames[t : t + 2], "dis")[0], whole[t])
