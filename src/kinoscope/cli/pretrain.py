@@ -93,6 +93,11 @@ def run(
     write_json(out / _PLAN, _description(method, source, work))
     for folder in work.run():
         say(f"encoder: {folder}")
+    for stage in work.collapsed():
+        note(
+            f"- collapsed: in {stage.title!r} nearly all clips look alike to the network. Try a lower --learning-rate,"
+        )
+        note("  a larger batch, or begin UberNCE with an InfoNCE encoder (--start)")
     note(f"- features of any video: kinoscope extract videos/ --encoder {out} --out feats/")
     note(f"- how good it is: kinoscope probe-features {out} --data labels.csv --protocol linear,knn,retrieval")
     return 0
@@ -151,7 +156,7 @@ def _pretraining(
     from ..coclr.clips import ClipOptions, Clips
     from ..coclr.pairs import PairedViews, shown_stream
     from ..coclr.schedule import Pretraining, frozen_sampler, plan
-    from ..encoders.trained import TrainedSpec
+    from ..encoders.trained import TrainedSpec, folder_weights, load_trained
     from ..engine.processes import is_first_process
 
     chosen = options.resolve(len(videos), gpu=on_gpu)
@@ -183,6 +188,7 @@ def _pretraining(
         "decode_size": clip.short_side,
         "augment": asdict(augment),
         "frozen": streams.frozen,
+        "start": None if streams.start is None else folder_weights(streams.start).hash,
     }
     return Pretraining(
         out,
@@ -192,6 +198,7 @@ def _pretraining(
         spec,
         machine.loop(),
         frozen=frozen_sampler(streams.frozen, machine.device) if streams.frozen else None,
+        initial=None if streams.start is None else load_trained(streams.start),
         identity=identity,
         compiled=machine.compile,
     )

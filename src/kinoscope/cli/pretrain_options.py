@@ -21,6 +21,8 @@ class StreamOptions:
     """CoCLR's second stream: optical flow, frame differences, or the same pictures in other colours (jitter)."""
     frozen: str | None = None
     """An encoder of the catalogue that mines for RGB, such as efficientnet-lite0, in the place of a second stream."""
+    start: Path | None = None
+    """Encoder whose weights InfoNCE or UberNCE begins with, of the same backbone and width; none: random ones."""
     algorithm: Algorithm = "dis"
     """How flow is measured: dis, farneback, tvl1 (the paper's), or motion-vectors, which are read from the files and
     cost next to nothing."""
@@ -44,6 +46,8 @@ class StreamOptions:
         if method != "coclr" and (self.second != default.second or self.frozen is not None):
             name = "--frozen" if self.frozen is not None else "--second"
             raise OptionError(f"{name} goes with CoCLR, not with {method}", cure=f"leave {name} out, or use coclr")
+        if method == "coclr" and self.start is not None:
+            raise OptionError("--start goes with infonce and ubernce, not with coclr", cure="leave --start out")
         if self.frozen is not None and self.second != default.second:
             raise OptionError("--frozen takes the place of --second", cure="leave one of them out")
         if flow is not None and "flow" not in (self.stream, self.second if method == "coclr" else ""):

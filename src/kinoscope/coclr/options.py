@@ -24,6 +24,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "cotrain_epochs": 100,
         "queue": 2048,
         "momentum": 0.999,
+        "learning_rate": 1e-3,
     },
     "small": {
         "backbone": "s3d",
@@ -36,6 +37,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "cotrain_epochs": 20,
         "queue": 512,
         "momentum": 0.99,
+        "learning_rate": 5e-4,
     },
 }
 _DROPS = {"init": (250 / 300, 280 / 300), "cotrain": (80 / 100,)}
@@ -48,8 +50,8 @@ class PretrainOptions:
 
     preset: Literal["auto", "official", "small"] = "auto"
     """Fills what is not given. official: full S3D, 32 frames of 128 px at 25 per second, 300 and 100 epochs. small: S3D
-    at a quarter of the width, 16 frames of 64 px at 12.5 per second, 60 and 20 epochs. auto: official on a GPU, small
-    on a CPU."""
+    at a quarter of the width, 16 frames of 64 px at 12.5 per second, 60 and 20 epochs, half the learning rate. auto:
+    official on a GPU, small on a CPU."""
     backbone: str | None = None
     """s3d, s3d-g, resnet2d3d-50 or r2plus1d-18."""
     width: float | None = None
@@ -71,7 +73,7 @@ class PretrainOptions:
     """Of co-training: in each, the second stream mines for RGB, then RGB for the second stream."""
     batch_size: int | None = None
     """Videos per update, over all devices together."""
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     """Of Adam; falls to a tenth at 5/6 and 14/15 of an InfoNCE stage, at 4/5 of a co-training stage."""
     weight_decay: float = 1e-5
     """Of Adam."""

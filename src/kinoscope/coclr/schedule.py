@@ -19,16 +19,18 @@ from ..engine.checkpoint import load_tree
 from ..engine.processes import is_first_process
 from ..engine.resume import CHECKPOINT, run_position
 from ..engine.seeds import seed_weights
-from ..errors import OptionError
+from ..errors import OptionError, WeightError
 from .network import ClipEncoder, Embedding, FrozenEmbedding
 from .options import Method, PretrainOptions
 from .pairs import TrainedStream, shown_stream
-from .task import PretrainTask, ViewSource
+from .task import PretrainTask, ViewSource, key_similarity
 
 FROZEN = "frozen"
 """In the place of a stage's name: a frozen encoder of the catalogue."""
 RANDOM = "random"
 """The same: random weights, for measuring."""
+
+_COLLAPSED = 0.9  # mean cosine between keys
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Pretraining:
         spec: what the encoders are to say of themselves; the stream is filled in.
         loop: accelerator, workers and the like; epochs, batch and seed come from the plan and the options.
         frozen: the encoder that mines where a stage's sampler is :data:`FROZEN`, and the channels of its features.
+        initial: network with a ``backbone`` whose weights take the place of random ones; the head begins anew.
         identity: of the data, kept with every stage and compared on resume.
     """
 
@@ -103,12 +106,13 @@ class Pretraining:
         loop: Mapping[str, Any],
         *,
         frozen: tuple[FrozenEmbedding, int] | None = None,
+        initial: nn.Module | None = None,
         identity: Mapping[str, Any] | None = None,
         layout: torch.memory_format = torch.channels_last_3d,
         compiled: bool = False,
     ) -> None:
         self.folder, self.stages, self.views, self.options, self.spec = folder, stages, views, options, spec
-        self.loop, self.frozen, self.identity = dict(loop), frozen, dict(identity or {})
+        self.loop, self.frozen, self.initial, self.identity = dict(loop), frozen, initial, dict(identity or {})
         self.layout, self.compiled = layout, compiled
 
     def run(self) -> list[Path]:
@@ -182,10 +186,21 @@ class Pretraining:
         seed_weights(options.seed)
         for _ in range(1 if stream == "rgb" else 2):
             encoder = ClipEncoder(new_backbone(options), options.dim)
+        if self.initial is not None:
+            _take_over(encoder, self.initial)
         if name is not None:
             state = load_tree(self.folder_of(name) / CHECKPOINT, "networks", "query")
             Embedding(encoder).load_state_dict(state)
         return encoder
+
+    def collapsed(self) -> list[Stage]:
+        """Stages at whose end the keys of different videos are nearly equal: nothing was learned."""
+        found = []
+        for stage in self.stages:
+            saved = self.folder_of(stage.name) / CHECKPOINT
+            if saved.exists() and key_similarity(load_tree(saved, "networks", "queue", "keys")) > _COLLAPSED:
+                found.append(stage)
+        return found
 
     def _keep(self, stage: Stage) -> None:
         """Write the stage's encoder where users look for it, unless a later stage already did."""
@@ -198,6 +213,15 @@ class Pretraining:
     def spec_of(self, stage: Stage) -> TrainedSpec:
         """What the encoder of a stage says of itself."""
         return replace(self.spec, stream=shown_stream(stage.stream), origin=stage.title)
+
+
+def _take_over(encoder: ClipEncoder, initial: nn.Module) -> None:
+    try:
+        encoder.backbone.load_state_dict(initial.backbone.state_dict())  # type: ignore[union-attr,operator]  # a module
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        cure = "choose the --backbone, --width and --normalization that it has"
+        raise WeightError(f"the encoder to start from is another network: {reason}", cure=cure) from error
 
 
 def new_backbone(options: PretrainOptions) -> nn.Module:

@@ -88,7 +88,7 @@ class PretrainTask(Task):
         if sampler is not None:
             self.networks["sampler"] = sampler.requires_grad_(False).eval()
         self.optimizers = {
-            "query": Adam(self.query.parameters(), options.learning_rate, weight_decay=options.weight_decay)
+            "query": Adam(self.query.parameters(), options.learning_rate or 0.0, weight_decay=options.weight_decay)
         }
         self._latest: dict[str, Tensor] = {}
 
@@ -199,6 +199,7 @@ class PretrainTask(Task):
         mined = positives[:, 1:] & ~same
         self._latest = {
             "queue_filled": torch.tensor(queue.filled / len(queue)),
+            "key_similarity": torch.tensor(key_similarity(queue.keys)),
             "positive_mass": (share * used).sum(dim=1).mean(),
             "rows_with_siblings": same.any(dim=1).float().mean(),
             "self_only": (positives.sum(dim=1) == 1).float().mean(),
@@ -209,15 +210,20 @@ class PretrainTask(Task):
             self._latest["mined_precision"] = right.sum() / known.sum()
 
     def monitor(self) -> dict[str, float]:
-        """Of the last batch: fill of the queue, probability on the positives, share of rows with slots of the same
-        source, share of rows whose only positive is their own key, and, with labels, the share of mined positives that
-        have the row's class."""
+        """Of the last batch: fill of the queue, mean cosine of its keys (1: collapsed), probability on the positives,
+        share of rows with slots of the same source, share of rows whose only positive is their own key, and, with
+        labels, the share of mined positives that have the row's class."""
         return {name: float(value) for name, value in self._latest.items()}
 
     def schedule(self, step: int, total: int) -> float:
         """Step decay (specification, section 5)."""
         kind: Literal["init", "cotrain"] = "cotrain" if self.method == "coclr" else "init"
         return rate_factor(step, total, kind)
+
+
+def key_similarity(keys: Tensor) -> float:
+    """Mean cosine between any two of the unit vectors ``keys``. Shape: [K, D]."""
+    return float(keys.mean(dim=0).square().sum())
 
 
 def _stack(clips: list[np.ndarray]) -> Tensor:
