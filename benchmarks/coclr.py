@@ -265,9 +265,9 @@ def playground(cache: Path) -> Experiment:
     made = make_playground(folder, PLAYGROUND)
     assert made.clips is not None
     common = ("--preset", "small", "--frames", "8", "--fps", "8", "--size", "48", "--decode-size", "64", "--bound", "4")
-    common += ("--flip", "0", "--area", "[0.5,1.0]", "--learning-rate", "5e-4")
-    arms = ("InfoNCE, rgb", "InfoNCE, flow", "UberNCE, rgb", "CoCLR", "CoCLR, motion vectors")
-    return Experiment("playground", folder, made.clips, Budget(30, 30), common, arms)
+    common += ("--flip", "0", "--area", "[0.8,1.0]", "--strong", "0", "--learning-rate", "5e-4")
+    arms = ("CoCLR", "InfoNCE, rgb", "UberNCE, rgb", "InfoNCE, flow", "CoCLR, motion vectors")
+    return Experiment("playground", folder, made.clips, Budget(20, 110, cycles=1), common, arms)
 
 
 def people(cache: Path) -> Experiment:
@@ -333,7 +333,7 @@ def main() -> None:
     makers: dict[str, Callable[[Path], Experiment]] = {"playground": playground, "people": people}
     for name in [asked.experiment] if asked.experiment else makers:
         experiment = makers[name](cache)
-        arms, seeds = zip(*((arm, seed) for seed in asked.seeds for arm in experiment.arms), strict=True)
+        arms, seeds = zip(*((arm, seed) for arm in experiment.arms for seed in asked.seeds), strict=True)
         with ThreadPoolExecutor(asked.jobs) as pool:
             list(pool.map(partial(pretrain, experiment, cache), arms, seeds))
         publish(section(experiment, asked.seeds, cache), write=asked.write)

@@ -22,7 +22,7 @@ def run(
     videos: Path,
     *,
     out: Path,
-    options: FlowOptions = FlowOptions(),  # noqa: B008 - frozen
+    options: FlowOptions = FlowOptions(),
     jobs: int | None = None,
     preview: bool = False,
     overwrite: bool = False,

@@ -23,7 +23,7 @@ COMMANDS = {
     "adapt": ("adapt", "trains SoLa on features, without labels, and writes converted features"),
     "train localize": ("train_localize", "trains a localisation head on your own labels"),
     "evaluate": ("evaluate", "scores predictions against ground truth, and says why"),
-    "probe-features": ("probe_features", "do features tell action from background, also near boundaries?"),
+    "probe-features": ("probe_features", "what features know: classes of whole videos, or action against background"),
     "report features": ("report_features", "similarity maps of features before and after SoLa, in one HTML file"),
     "index": ("index", "an index of a library of videos, for search"),
     "search": ("search", "the videos, or the moments, of a library that are most like a query"),

@@ -73,7 +73,7 @@ def survey(
     """
     with quiet_video(path) as video:
         moments = sample_times(video.duration, fps)
-        shown = video._displayed(moments)  # as `video.frames_at(moments)` does, without decoding
+        shown = video.positions_at(moments)
         positions, rows = np.unique(shown, return_inverse=True)
         size = scaled_size(video.size, short_side)
         stored = find_stored(flow_file, path, flow) if flow is not None and flow_file is not None else None

@@ -204,6 +204,8 @@ class PretrainTask(Task):
             "rows_with_siblings": same.any(dim=1).float().mean(),
             "self_only": (positives.sum(dim=1) == 1).float().mean(),
         }
+        if self.method != "coclr":
+            return
         known = mined & (batch["label"][:, None] >= 0) & (queue.labels >= 0)
         if known.any():
             right = known & (batch["label"][:, None] == queue.labels)

@@ -16,8 +16,7 @@ from string import Template
 
 from ..files import write_text
 from .html import clock, note_list, settings_block, text
-from .media import _href as link_to
-from .media import image_uri
+from .media import image_uri, link_to
 
 _POLICY = "default-src 'none'; style-src '{style}'; img-src data:; base-uri 'none'; form-action 'none'"
 

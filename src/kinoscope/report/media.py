@@ -67,14 +67,14 @@ def _media_of(page: VideoPage, folder: Path | None, left: int) -> Media:
     except OSError:
         return Media(note=f"The video “{path.name}” was not found when this report was made.")
     note = f"The video ({size / 1e6:,.0f} MB) is not inside this report: it is played from the file “{path.name}”."
-    return Media(mime, href=_href(path, folder), note=note)
+    return Media(mime, href=link_to(path, folder), note=note)
 
 
 def _embedded(content: bytes, mime: str) -> Media:
     return Media(mime, base64=base64.b64encode(content).decode("ascii"), size=len(content))
 
 
-def _href(path: Path, folder: Path | None) -> str:
+def link_to(path: Path, folder: Path | None) -> str:
     """A relative URL, so that report and videos can be moved together; another drive needs the absolute one."""
     try:
         relative = os.path.relpath(path.resolve(), (folder or Path()).resolve())

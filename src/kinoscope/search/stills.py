@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..video import open_video
-from ..video.preview import _jpeg as jpeg
+from ..video.preview import jpeg
 
 HEIGHT = 180
 """Pixels of a picture."""

@@ -21,7 +21,7 @@ def thumbnails(video: Video, count: int = 48, height: int = 72) -> list[tuple[fl
     count = min(count, len(video))
     moments = (np.arange(count) + 0.5) * video.duration / count
     batch = video.frames_at(moments, size=size)
-    return [(float(moment), _jpeg(frame)) for moment, frame in zip(moments, batch.frames, strict=True)]
+    return [(float(moment), jpeg(frame)) for moment, frame in zip(moments, batch.frames, strict=True)]
 
 
 def plays_in_browsers(video: Video) -> bool:
@@ -50,7 +50,8 @@ def browser_preview(video: Video, height: int = 360, max_seconds: float = 600) -
     return target.getvalue()
 
 
-def _jpeg(pixels: np.ndarray) -> bytes:
+def jpeg(pixels: np.ndarray) -> bytes:
+    """A picture as JPEG. Shape: [H, W, 3], uint8 RGB."""
     encoder = av.CodecContext.create("mjpeg", "w")
     encoder.height, encoder.width, encoder.pix_fmt = *pixels.shape[:2], "yuvj420p"
     encoder.time_base = Fraction(1, 25)

@@ -165,7 +165,12 @@ class Video:
         moments = np.atleast_1d(np.asarray(seconds, dtype=np.float64))
         if moments.ndim != 1 or np.isnan(moments).any():
             raise OptionError("moments must be a list of seconds without NaN", where=self.path)
-        return self.frames_by_index(self._displayed(moments), size=size)
+        return self.frames_by_index(self.positions_at(moments), size=size)
+
+    def positions_at(self, seconds: FloatArray) -> IntArray:
+        """Position of the frame on display at each moment, without decoding (see :meth:`frames_at`). Shape: [N]."""
+        index = self._indexed()
+        return displayed(index.times, seconds, tolerance=index.tolerance)
 
     # ---- frames in a row -----------------------------------------------------------------------------------------
 
@@ -264,16 +269,12 @@ class Video:
             self._report(self._index.damage)
         return self._index
 
-    def _displayed(self, seconds: FloatArray) -> IntArray:
-        index = self._indexed()
-        return displayed(index.times, seconds, tolerance=index.tolerance)
-
     def _positions(self, start: float, end: float | None, fps: float | None) -> IntArray:
         """Which frames a stream takes, repeats included. Shape: [N]."""
         if fps is not None:
-            return self._displayed(sample_times(self.duration, fps, start=start, end=end))
+            return self.positions_at(sample_times(self.duration, fps, start=start, end=end))
         start, end = time_span(self.duration, start, end)
-        first, last = self._displayed(np.asarray((start, end)))
+        first, last = self.positions_at(np.asarray((start, end)))
         last -= last > first and self.times[last] >= end - self._indexed().tolerance
         return np.arange(first, last + 1)
 

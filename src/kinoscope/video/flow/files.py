@@ -64,7 +64,7 @@ def flow_path(folder: str | Path, name: str) -> Path:
 def write_flow(
     source: str | Path,
     target: str | Path,
-    options: FlowOptions = FlowOptions(),  # noqa: B008 - frozen
+    options: FlowOptions = FlowOptions(),
     *,
     report: Callable[[float], None] | None = None,
     threads: int | None = None,

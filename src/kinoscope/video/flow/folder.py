@@ -52,7 +52,7 @@ class FlowReport:
 def flow_folder(
     videos: Mapping[str, Path],
     out: str | Path,
-    options: FlowOptions = FlowOptions(),  # noqa: B008 - frozen
+    options: FlowOptions = FlowOptions(),
     *,
     jobs: int | None = None,
     overwrite: bool = False,
