@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kinoscope.encoders import Encoder, EncoderSpec, catalog, encoder
 from kinoscope.encoders.package_files import PackageFile
-from kinoscope.encoders.weights import Weights
+from kinoscope.encoders.weights import FolderWeights, Weights, load_weights
 
 
 class TinyFrames(nn.Module):
@@ -71,7 +71,9 @@ def built(spec: EncoderSpec, seed: int = 0) -> Encoder:
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the tiny encoders into the catalogue; no other can be loaded."""
 
-    def weights(wanted: Weights) -> dict[str, Tensor]:
+    def weights(wanted: Weights | FolderWeights) -> dict[str, Tensor]:
+        if isinstance(wanted, FolderWeights):
+            return load_weights(wanted)  # an encoder that the test trained
         spec = next((each for each in SPECS.values() if each.weights == wanted), None)
         assert spec is not None, "a test wants to download weights"
         return built(spec).network.state_dict()

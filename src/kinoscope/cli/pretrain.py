@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +30,7 @@ EXAMPLES = """\
 
 _PLAN = "pretrain.json"
 _SHOWN = 5
+_VIDEOS_PER_DECODER = 10
 _LONG = 12 * 3600  # seconds, from which on a faster way is pointed out
 
 
@@ -164,7 +166,7 @@ def _pretraining(
     clip = ClipOptions(chosen.frames or 0, chosen.fps or 0, chosen.size or 0, streams.decode_size, streams.settings)
     seen = list(dict.fromkeys(shown_stream(stage.stream) for stage in stages))
     library = Clips(videos, seen, clip, cache=cache, flow_folder=flow, labels=labels)
-    library.prepare(machine.workers, quiet=not is_first_process())
+    library.prepare(machine.workers or _decoders(len(videos)), quiet=not is_first_process())
     if is_first_process():
         _tell_left_out(library)
     if len(library) < 2:
@@ -202,6 +204,11 @@ def _pretraining(
         identity=identity,
         compiled=machine.compile,
     )
+
+
+def _decoders(videos: int) -> int:
+    """Processes that decode, where the user leaves it to us: each is worth its start from some videos on."""
+    return min(os.cpu_count() or 1, videos // _VIDEOS_PER_DECODER)
 
 
 def _digest(library: Clips) -> str:
