@@ -27,6 +27,7 @@ from kinoscope.files import sha256_of
 from kinoscope.video import clip_samples, open_video, sample_times
 from kinoscope.video.augment import evaluation_view
 from kinoscope.video.flow import FlowSettings
+from kinoscope.video.scaling import scaled_size
 from kinoscope.video.streams import normalise, render_stream
 
 from . import tiny
@@ -126,7 +127,8 @@ def test_features_equal_those_of_each_clip(
         samples = len(sample_times(video.duration, spec.fps))
         picks = clip_samples(samples, length=spec.clip_length, stride=spec.stride)
         if algorithm != "motion-vectors":
-            whole = np.stack([frame for frame, _ in video.stream(size=spec.decode_size, fps=spec.fps)])
+            size = scaled_size(video.size, spec.decode_size or spec.size)
+            whole = np.stack([frame for frame, _ in video.stream(size=size, fps=spec.fps)])
             # every sampled frame is another one here, so that the whole video is one long clip
             shown = render_stream(np.concatenate((whole, whole[-1:])), stream, spec.flow)
             np.testing.assert_array_equal(clips, evaluation_view(shown, spec.size)[picks])
@@ -136,7 +138,7 @@ def test_features_equal_those_of_each_clip(
     np.testing.assert_allclose(features.values, expected.numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("stream", ["rgb", "difference"])
+@pytest.mark.parametrize("stream", ["rgb", "difference", "flow"])
 @pytest.mark.parametrize("fps", [10.0, 25.0, 7.0])
 def test_extraction_sees_what_pretraining_saw(tmp_path: Path, film: Path, stream: Any, fps: float) -> None:
     """Also where frames are sampled more than once, or left out."""

@@ -20,7 +20,7 @@ from ..errors import DamagedVideoWarning
 from ..video.flow.encoding import FlowSettings
 from ..video.reader import Video, open_video
 from ..video.sampling import FloatArray, IntArray, sample_times
-from ..video.scaling import Frame
+from ..video.scaling import Frame, scaled_size
 from ..video.streams import Stream, render_motion, rows_in_motion
 from .motion import StoredFlow, find_stored
 
@@ -78,12 +78,6 @@ def survey(
         size = scaled_size(video.size, short_side)
         stored = find_stored(flow_file, path, flow) if flow is not None and flow_file is not None else None
         return Footage(path, rows, positions, video.times[positions], size, stored, video.damage)
-
-
-def scaled_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
-    """Height and width after the short side became ``short_side``; the long one is even, which scales faster."""
-    long = max(short_side, 2 * round(max(size) * short_side / min(size) / 2))
-    return (short_side, long) if size[0] <= size[1] else (long, short_side)
 
 
 def decode_rows(

@@ -17,7 +17,7 @@ from ..video import Video, clip_samples, sample_times
 from ..video.augment import evaluation_view
 from ..video.flow.measure import FlowOptions, video_flow
 from ..video.sampling import FloatArray, IntArray
-from ..video.scaling import Frame
+from ..video.scaling import Frame, scaled_size
 from ..video.streams import STILL, render_motion
 from .catalog import EncoderSpec
 
@@ -40,8 +40,11 @@ def _pictures(video: Video, spec: EncoderSpec, moments: FloatArray) -> Iterator[
     if spec.stream == "flow" and spec.flow.algorithm == "motion-vectors":
         options = FlowOptions(spec.flow.algorithm, spec.decode_size or spec.size, spec.flow.bound)
         return _on_display(video_flow(video.path, options), moments)
-    frames = video.stream(size=spec.decode_size, fps=spec.fps)
-    return (frame for frame, _ in frames) if spec.stream == "rgb" else _moving(frames, spec)
+    short_side = spec.decode_size or spec.size
+    if spec.stream == "rgb":
+        return (frame for frame, _ in video.stream(size=short_side, fps=spec.fps))
+    whole = scaled_size(video.size, short_side)  # motion across the edge of the square is motion too
+    return _moving(video.stream(size=whole, fps=spec.fps), spec)
 
 
 def _moving(frames: Iterator[tuple[Frame, float]], spec: EncoderSpec) -> Iterator[Frame]:

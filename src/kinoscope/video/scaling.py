@@ -52,11 +52,17 @@ def layout(stored: tuple[int, int], rotation: int, size: Size) -> Layout:
         raise OptionError(f"size is {size}, but must be a number of pixels from 1 on, or a pair (height, width)")
     scaled = sides
     if isinstance(size, int):
-        short, long = min(upright), max(upright)
-        # An even number: swscale takes nearly twice as long for an odd width.
-        long = max(size, 2 * round(long * size / short / 2))
-        scaled = (size, long) if upright[0] <= upright[1] else (long, size)
+        scaled = scaled_size(upright, size)
     return Layout(scaled[::-1] if sideways else scaled, rotation, (sides[0], sides[1]))
+
+
+def scaled_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
+    """Height and width after the short side became ``short_side``.
+
+    The long one becomes an even number: swscale takes nearly twice as long for an odd width.
+    """
+    long = max(short_side, 2 * round(max(size) * short_side / min(size) / 2))
+    return (short_side, long) if size[0] <= size[1] else (long, short_side)
 
 
 class Scaler:
