@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Output channels of the branches of each Inception module: 1×1, (1×1, 3×3), (1×1, 3×3), pool–1×1.
-_INCEPTION: dict[str, tuple[int, int, int, int, int, int]] = {
+Branches = tuple[int, int, int, int, int, int]
+"""Output channels a, b→c, d→e, f of an Inception module: 1×1, (1×1, 3×3), (1×1, 3×3), (pool, 1×1)."""
+
+INCEPTION: dict[str, Branches] = {
     "Mixed_3b": (64, 96, 128, 16, 32, 32),
     "Mixed_3c": (128, 128, 192, 32, 96, 64),
     "Mixed_4b": (192, 96, 208, 16, 48, 64),
@@ -25,6 +27,7 @@ _INCEPTION: dict[str, tuple[int, int, int, int, int, int]] = {
     "Mixed_5b": (256, 160, 320, 32, 128, 128),
     "Mixed_5c": (384, 192, 384, 48, 128, 128),
 }
+"""The modules of I3D and of S3D, in their order."""
 _POOL_BEFORE = {
     "Mixed_3b": ((1, 3, 3), (1, 2, 2)),
     "Mixed_4b": ((3, 3, 3), (2, 2, 2)),
@@ -73,7 +76,7 @@ class Unit3D(nn.Module):
 class InceptionModule(nn.Module):
     """Four branches, concatenated over channels."""
 
-    def __init__(self, inputs: int, widths: tuple[int, int, int, int, int, int]) -> None:
+    def __init__(self, inputs: int, widths: Branches) -> None:
         super().__init__()
         self.b0 = Unit3D(inputs, widths[0])
         self.b1a = Unit3D(inputs, widths[1])
@@ -108,7 +111,7 @@ class I3D(nn.Module):
         layers["Conv3d_2b_1x1"] = Unit3D(64, 64)
         layers["Conv3d_2c_3x3"] = Unit3D(64, 192, (3, 3, 3))
         inputs = 192
-        for name, widths in _INCEPTION.items():
+        for name, widths in INCEPTION.items():
             if name in _POOL_BEFORE:
                 layers[_POOL_NAME[name]] = MaxPoolSame(*_POOL_BEFORE[name])
             module = InceptionModule(inputs, widths)

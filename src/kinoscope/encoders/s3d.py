@@ -23,24 +23,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from .i3d import INCEPTION, Branches
 from .normalization import Normalization, norm, scaled
 
-Branches = tuple[int, int, int, int, int, int]
-"""Output channels a, b→c, d→e, f of the branches: 1×1, (1×1, 3×3), (1×1, 3×3), (pool, 1×1)."""
-
 _STEM = (64, 64, 192)
-_MIXED: dict[str, Branches] = {
-    "Mixed_3b": (64, 96, 128, 16, 32, 32),
-    "Mixed_3c": (128, 128, 192, 32, 96, 64),
-    "Mixed_4b": (192, 96, 208, 16, 48, 64),
-    "Mixed_4c": (160, 112, 224, 24, 64, 64),
-    "Mixed_4d": (128, 128, 256, 24, 64, 64),
-    "Mixed_4e": (112, 144, 288, 32, 64, 64),
-    "Mixed_4f": (256, 160, 320, 32, 128, 128),
-    "Mixed_5b": (256, 160, 320, 32, 128, 128),
-    "Mixed_5c": (384, 192, 384, 48, 128, 128),
-}
-MIXED = tuple(_MIXED)
+MIXED = tuple(INCEPTION)
 """Names of the Inception modules, in their order."""
 _POOL_BEFORE = {  # name, kernel, stride, padding
     "Mixed_3b": ("MaxPool_3a", (1, 3, 3), (1, 2, 2), (0, 1, 1)),
@@ -55,14 +42,14 @@ class Channels:
 
     stem: tuple[int, int, int] = _STEM
     """Of Conv_1a, Conv_2b and Conv_2c."""
-    mixed: tuple[Branches, ...] = tuple(_MIXED.values())
+    mixed: tuple[Branches, ...] = tuple(INCEPTION.values())
     """Of the Inception modules."""
 
     @classmethod
     def of_width(cls, width: float) -> Channels:
         """The published numbers times ``width``, as multiples of 8."""
         first, second, third = (scaled(channels, width) for channels in _STEM)
-        mixed = (tuple(scaled(channels, width) for channels in branches) for branches in _MIXED.values())
+        mixed = (tuple(scaled(channels, width) for channels in branches) for branches in INCEPTION.values())
         return cls((first, second, third), tuple(cast("Branches", branches) for branches in mixed))
 
 
