@@ -148,3 +148,13 @@ def test_a_negative_seed_is_told() -> None:
         replace(OPTIONS, seed=-1)
     with pytest.raises(OptionError, match="seed is -1"):
         ToyTask(-1)
+
+
+def test_a_run_whose_options_are_lost_is_not_resumed(tmp_path: Path, uninterrupted: Path) -> None:
+    """Nobody could say whether the options are still the same."""
+    shutil.copytree(uninterrupted, tmp_path / "run")
+    (tmp_path / "run" / "run.json").unlink()
+    with pytest.raises(OptionError, match="damaged"):
+        fit(ToyTask(7), tmp_path / "run", OPTIONS, resume=True)
+    with pytest.raises(OutputError, match="already holds a run"):
+        fit(ToyTask(7), tmp_path / "run", OPTIONS)

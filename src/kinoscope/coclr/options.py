@@ -132,9 +132,11 @@ class PretrainOptions:
         """What each preset sets, for documents and tests."""
         return {name: dict(values) for name, values in _PRESETS.items()}
 
-    def stage_identity(self) -> dict[str, Any]:
+    def stage_identity(self, method: Method) -> dict[str, Any]:
         """The options that a stage's weights depend on, whatever the rest of the schedule is."""
         apart = {"preset", "cycles", "epochs", "cotrain_epochs", "batch_size", "seed"}  # of the plan, or of the loop
+        if method != "coclr":
+            apart |= {"topk", "self_drop", "mutual"}
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in apart}
 
 

@@ -177,7 +177,7 @@ class Pretraining:
         loop = LoopOptions(
             epochs=stage.epochs, batch_size=options.batch_size, seed=options.seed, validate_every=0, **self.loop
         )
-        settings = {**options.stage_identity(), **asdict(stage), **self.identity}
+        settings = {**options.stage_identity(stage.method), **asdict(stage), **self.identity}
         fit(self.task(stage), self.folder_of(stage.name), loop, resume=True, settings=settings, title=title)
 
     def _weights(self, name: str | None, stream: TrainedStream) -> ClipEncoder:

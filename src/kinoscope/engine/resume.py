@@ -45,7 +45,7 @@ def claim(folder: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any
     A run that ended before its first checkpoint has left nothing to lose: its folder is free.
     """
     description, saved = folder / "run.json", folder / CHECKPOINT
-    if description.exists() and saved.exists():
+    if saved.exists():
         if not resume:
             raise OutputError(
                 "already holds a run",
