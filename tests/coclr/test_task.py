@@ -11,14 +11,14 @@ from torch import Tensor
 
 from kinoscope.coclr.loss import multi_instance_nce, similarity_logits
 from kinoscope.coclr.mining import drop_self, mine
-from kinoscope.coclr.network import Embedding
+from kinoscope.coclr.network import ClipEncoder, Embedding
 from kinoscope.coclr.options import PretrainOptions, rate_factor
-from kinoscope.coclr.task import PretrainTask
+from kinoscope.coclr.task import PretrainTask, key_similarity
 from kinoscope.engine.seeds import seed_step
 from kinoscope.errors import OptionError
 from kinoscope.video.streams import normalise
 
-from .small import MadeViews, small_options, tiny_encoder
+from .small import MadeViews, TinyBackbone, small_options, tiny_encoder
 from .test_loss import case
 
 
@@ -155,3 +155,12 @@ def test_options_are_filled_by_the_preset_and_cut_to_the_videos() -> None:
 def test_impossible_options_are_named(name: str, value: object) -> None:
     with pytest.raises(OptionError, match=name):
         PretrainOptions(**{name: value})  # type: ignore[arg-type]
+
+
+def test_a_centred_head_cannot_make_all_clips_equal() -> None:
+    torch.manual_seed(0)
+    plain, centred = (ClipEncoder(TinyBackbone(), 6, head) for head in ("plain", "centred"))  # type: ignore[arg-type]
+    clip = 5 + 0.01 * torch.randn(16, 3, 8, 32, 32)  # clips that hardly differ
+    similar = [key_similarity(Embedding(encoder)(clip).detach()) for encoder in (plain, centred)]
+    assert similar[0] > 0.5
+    assert similar[1] < 0.1

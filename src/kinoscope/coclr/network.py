@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import OptionError
+
+Head = Literal["plain", "centred"]
 
 
 class ClipEncoder(nn.Module):
@@ -17,13 +20,14 @@ class ClipEncoder(nn.Module):
     Args:
         backbone: [B, 3, T, H, W] -> [B, C, T', H', W'], with its C as ``width``.
         dim: channels of the projection; None builds no head (it is thrown away for everything but pretraining).
+        head: see :func:`projection_head`.
     """
 
-    def __init__(self, backbone: nn.Module, dim: int | None = 128) -> None:
+    def __init__(self, backbone: nn.Module, dim: int | None = 128, head: Head = "plain") -> None:
         super().__init__()
         self.backbone = backbone
         self.width: int = backbone.width  # type: ignore[assignment]  # every backbone has it
-        self.head = projection_head(self.width, dim) if dim is not None else None
+        self.head = projection_head(self.width, dim, head) if dim is not None else None
 
     def forward(self, clip: Tensor) -> Tensor:
         """Pooled feature of normalised clips. Shape: [B, 3, T, H, W] -> [B, C]."""
@@ -39,7 +43,7 @@ class ClipEncoder(nn.Module):
             raise OptionError(
                 "this encoder has no projection head, which only pretraining needs", cure="use its pooled features"
             )
-        return self.head(self(clip)[:, :, None, None, None]).flatten(1)
+        return self.head(self(clip)[:, :, None, None, None]).flatten(1)  # [B, C, 1, 1, 1] -> [B, D]
 
 
 class Embedding(nn.Module):
@@ -71,9 +75,18 @@ class FrozenEmbedding(nn.Module):
         return F.normalize(self.network(self.prepare(frames)).float(), dim=1)
 
 
-def projection_head(width: int, dim: int) -> nn.Sequential:
-    """Two 1×1×1 convolutions with a ReLU between them and no batch norm. Shape: [B, C, 1, 1, 1] -> [B, D, 1, 1, 1]."""
-    return nn.Sequential(nn.Conv3d(width, width, 1), nn.ReLU(inplace=True), nn.Conv3d(width, dim, 1))
+def projection_head(width: int, dim: int, head: Head = "plain") -> nn.Sequential:
+    """Two 1×1×1 convolutions with a ReLU between them.
+
+    ``plain`` is the published one: no batch norm. ``centred`` has batch norm after both, as in MoCo v3: projections
+    then have mean 0 over a batch, so that they cannot all become equal.
+
+    Shape: [B, C, 1, 1, 1] -> [B, D, 1, 1, 1].
+    """
+    if head == "plain":
+        return nn.Sequential(nn.Conv3d(width, width, 1), nn.ReLU(inplace=True), nn.Conv3d(width, dim, 1))
+    first, last = nn.Conv3d(width, width, 1, bias=False), nn.Conv3d(width, dim, 1, bias=False)
+    return nn.Sequential(first, nn.BatchNorm3d(width), nn.ReLU(inplace=True), last, nn.BatchNorm3d(dim, affine=False))
 
 
 @torch.no_grad()

@@ -81,6 +81,8 @@ class PretrainOptions:
     """T, by which similarities are divided."""
     dim: int = 128
     """Channels of the projection that the loss compares."""
+    head: Literal["plain", "centred"] = "plain"
+    """The projection's network: the published one, or one with batch norm, whose projections cannot become equal."""
     momentum: float | None = None
     """Of the key encoder."""
     queue: int | None = None
@@ -97,6 +99,8 @@ class PretrainOptions:
     def __post_init__(self) -> None:
         if self.preset not in ("auto", *_PRESETS):
             raise OptionError(f"preset is {self.preset!r}", cure="choose auto, official or small")
+        if self.head not in ("plain", "centred"):
+            raise OptionError(f"head is {self.head!r}", cure="choose plain or centred")
         least = {"frames": 8, "size": 32, "epochs": 1, "cotrain_epochs": 1, "cycles": 1, "batch_size": 1, "dim": 1}
         for name, bound in {**least, "queue": 1, "topk": 0, "seed": 0}.items():
             value = getattr(self, name)

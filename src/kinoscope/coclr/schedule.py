@@ -185,7 +185,7 @@ class Pretraining:
         options = self.options
         seed_weights(options.seed)
         for _ in range(1 if stream == "rgb" else 2):
-            encoder = ClipEncoder(new_backbone(options), options.dim)
+            encoder = ClipEncoder(new_backbone(options), options.dim, options.head)
         if self.initial is not None:
             _take_over(encoder, self.initial)
         if name is not None:
