@@ -103,7 +103,8 @@ def render(plan: Plan, options: PlaygroundOptions) -> Iterable[Frame]:
 
     Shape: [H, W, 3] RGB each.
     """
-    scene = Scene(video_rng(options, plan.kind, plan.index, 1), plan.size, plan.frames, options)
+    look = plan.index if plan.look is None else plan.look
+    scene = Scene(video_rng(options, plan.kind, look, 1), plan.size, plan.frames, options)
     return scene.frames(plan.actors, plan.markers)
 
 

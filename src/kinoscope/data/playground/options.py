@@ -34,6 +34,9 @@ class PlaygroundOptions:
     """Motion clips (``clips.csv``); 0 makes none."""
     motion_classes: tuple[str, ...] = MOTIONS
     """Classes of the motion clips."""
+    looks: int = 0
+    """How many backgrounds and actors the motion clips share, drawn for each without regard to its class; 0: every clip
+    has its own. With few, and clips of one length, little else than motion is left to learn."""
     clip_seconds: tuple[float, float] = (1.6, 2.4)
     """Shortest and longest motion clip; the motion fills it."""
 
@@ -85,6 +88,7 @@ class PlaygroundOptions:
     def __post_init__(self) -> None:
         for name in ("clips_per_class", "orders_per_class", "details_per_class", "untrimmed_videos"):
             _within(name, getattr(self, name), 0, 10_000)
+        _within("looks", self.looks, 0, 10_000)
         _within("seed", self.seed, 0, 2**63 - 1)
         _within("fps", self.fps, 5, 240)
         _within("bystanders", self.bystanders, 0, 10)

@@ -42,6 +42,7 @@ class Plan:
     evidence: tuple[Segment, ...] = ()  # parts of an order clip, showings of the marker
     actors: tuple[Appearance, ...] = ()
     markers: tuple[Marker, ...] = ()
+    look: int | None = None  # of a motion clip that shares its looks; None: its own
 
     @property
     def path(self) -> str:
@@ -50,7 +51,7 @@ class Plan:
 
 
 def video_rng(options: PlaygroundOptions, kind: Kind, index: int, purpose: int) -> Rng:
-    """The source of randomness of one video: purpose 0 its script, 1 its looks."""
+    """The source of randomness of one video: purpose 0 its script, 1 its looks; 2 the actor of a shared look."""
     return np.random.default_rng([options.seed, KINDS.index(kind), index, purpose])
 
 
@@ -89,8 +90,10 @@ def _motion_clip(options: PlaygroundOptions, index: int, classes: Sequence[str])
     frames = _frames(rng, options.clip_seconds, options.fps)
     u = (np.arange(frames) + 0.5) / frames  # symmetric, so that a reversed clip is a clip of the reversed class
     places = place(phases(label, u, _rest(rng), frames / options.fps), _centre(rng))
-    actor = Appearance(random_sprite(rng), 0, places, np.ones(frames))
-    return Plan("clips", index, split, options.size, frames, label, actors=(actor,))
+    look = int(rng.integers(options.looks)) if options.looks else None
+    of_actor = rng if look is None else video_rng(options, "clips", look, 2)
+    actor = Appearance(random_sprite(of_actor), 0, places, np.ones(frames))
+    return Plan("clips", index, split, options.size, frames, label, actors=(actor,), look=look)
 
 
 def _order_clip(options: PlaygroundOptions, index: int, classes: Sequence[str]) -> Plan:
