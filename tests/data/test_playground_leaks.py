@@ -227,3 +227,24 @@ def test_the_detail_is_legible_at_full_size_only(side: int, way: str) -> None:
 
 def test_classes_of_this_file_are_those_of_the_playground() -> None:
     assert {label for pair in PAIRS for label in pair} == set(MOTIONS) - {"shake"}
+
+
+def test_shared_looks_are_drawn_without_regard_to_the_class() -> None:
+    options = PlaygroundOptions(
+        clips_per_class=40, orders_per_class=0, details_per_class=0, untrimmed_videos=0, looks=3, clip_seconds=(1, 1)
+    )
+    plans = plan_playground(options)
+    first = {look: next(iter(render(_of_look(plans, look), options))) for look in range(3)}
+    for plan in plans[:12]:
+        assert plan.look is not None
+        same_look = _of_look(plans, plan.look)
+        assert np.array_equal(plan.actors[0].sprite.colours, same_look.actors[0].sprite.colours)
+        share = (next(iter(render(plan, options))) == first[plan.look]).all(axis=-1).mean()
+        assert share > 0.5  # all but where the two actors are
+    for label in options.motion_classes:
+        counts = np.bincount([plan.look for plan in plans if plan.label == label], minlength=3)
+        assert counts.min() >= 5
+
+
+def _of_look(plans: list[Plan], look: int) -> Plan:
+    return next(plan for plan in plans if plan.look == look)
