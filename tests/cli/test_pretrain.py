@@ -15,7 +15,7 @@ from ..encoders import tiny
 from .conftest import Run
 
 SMALL = ("--width", "0.05", "--frames", "8", "--size", "32", "--fps", "8", "--device", "cpu")
-SHORT = ("--epochs", "1", "--cotrain-epochs", "1", "--cycles", "1")
+SHORT = ("--epochs", "1", "--cotrain-epochs", "2", "--cycles", "1")
 CLIPS = """video,label,split
 videos/0.mp4,fall,train
 videos/1.mp4,sit,train
@@ -61,6 +61,16 @@ def test_coclr_from_a_folder_to_features_of_both_streams(run: Run, library: Path
     resumed = run("pretrain", "videos", "--method", "coclr", "--out", "r", "--resume", *SMALL, *SHORT)
     assert resumed.code == 0
     assert resumed.out.count("done") == 4
+    before = Path("r/pretrain.json").read_bytes()
+    for changed in (("--seed", "1"), ("--width", "0.2"), ("--head", "centred")):
+        other = run("pretrain", "videos", "--method", "coclr", "--out", "r", "--resume", *SMALL, *SHORT, *changed)
+        assert other.code == 2
+        assert "resumed differently" in other.err
+    Path("videos/0.mp4").unlink()
+    gone = run("pretrain", "videos", "--method", "coclr", "--out", "r", "--resume", *SMALL, *SHORT)
+    assert gone.code == 2
+    assert "no longer there: 0" in gone.err
+    assert Path("r/pretrain.json").read_bytes() == before  # what the run was begun with stays on record
 
 
 def test_a_dry_run_writes_nothing(run: Run, library: Path) -> None:
@@ -113,6 +123,11 @@ def test_videos_that_cannot_be_used_are_told_and_left_out(run: Run, library: Pat
         (("videos", "--method", "coclr", "--stream", "flow"), "--second"),
         (("videos", "--method", "infonce", "--second", "difference"), "goes with CoCLR"),
         (("videos", "--method", "infonce", "--flow", "videos"), "no stream is flow"),
+        (("videos", "--method", "coclr", "--flow", "videos"), "holds no flow of these videos"),
+        (("videos", "--method", "coclr", "--flow", "nowhere"), "no such folder of flow"),
+        (("videos", "--method", "infonce", "--batch-size", "1"), "batch norm needs"),
+        (("videos", "--method", "coclr", "--cotrain-epochs", "1"), "only fill the queue"),
+        (("videos", "--method", "infonce", "--area", "0.9,0.2"), "area is 0.9 to 0.2"),
         (("videos/0.mp4", "--method", "infonce"), "single video"),
         (("videos", "--method", "infonce", "--subset", "train"), "--subset"),
         (("nothing", "--method", "infonce"), "nothing"),

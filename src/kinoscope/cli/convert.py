@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from ..errors import OptionError
+from ..errors import OptionError, OutputError
 
 EXAMPLES = """\
   kinoscope convert CoCLR-ucf101-rgb.pth.tar --from coclr-s3d --out enc/
@@ -20,6 +20,7 @@ def run(
     from_: Literal["coclr-s3d", "sola", "actionformer"],
     out: Path,
     stream: Literal["rgb", "flow"] = "rgb",
+    overwrite: bool = False,
     json: bool = False,
 ) -> int:
     """Convert an official checkpoint into a folder without pickle; nothing in the checkpoint is executed.
@@ -32,6 +33,7 @@ def run(
         from_: Where it comes from.
         out: Folder for the result.
         stream: What the encoder was trained on; no tensor tells.
+        overwrite: Replace an encoder in the folder.
         json: Print what was written as JSON.
     """
     from ..convert.coclr import load_coclr_s3d, width_of
@@ -46,6 +48,8 @@ def run(
         cure = 'use it from Python: kinoscope.load_official(path, "actionformer")'
         problem = "not yet: the checkpoint tells neither its classes nor the time of its features"
         raise OptionError(problem, where=file, cure=cure)
+    if (out / "config.json").exists() and not overwrite:
+        raise OutputError("already holds an encoder", where=out, cure="choose another --out, or add --overwrite")
     network = load_from(file, load_coclr_s3d)
     backbone = "s3d-g" if any("gating" in name for name in network.state_dict()) else "s3d"
     parameters = sum(tensor.numel() for tensor in network.backbone.parameters())

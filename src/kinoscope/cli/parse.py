@@ -50,7 +50,8 @@ def call(
     for hint in groups.values():
         parser.add_class_arguments(hint, fail_untyped=False)
     flags = _polish(parser, short)
-    values = vars(parser.parse_args(_expand(list(argv), flags)))
+    pairs = {option for action in parser._actions if _is_tuple(action) for option in action.option_strings}
+    values = vars(parser.parse_args(_expand(_bracketed(list(argv), pairs), flags)))
     arguments = {name: values[name] for name in parameters if name not in groups}
     for name, group in groups.items():
         arguments[name] = group(**{field.name: values[field.name] for field in dataclasses.fields(group)})
@@ -111,6 +112,19 @@ def _expand(argv: list[str], flags: set[str]) -> list[str]:
         else:
             expanded.append(word)
     return expanded
+
+
+def _is_tuple(action: Any) -> bool:
+    return typing.get_origin(getattr(action, "_typehint", None)) is tuple
+
+
+def _bracketed(argv: list[str], pairs: set[str]) -> list[str]:
+    """``--area 0.2,1`` → ``--area [0.2,1]``, as numbers of a tuple are wanted."""
+    words = [word for each in argv for word in (each.split("=", 1) if each.partition("=")[0] in pairs else [each])]
+    return [
+        f"[{word}]" if number and words[number - 1] in pairs and not word.startswith("[") else word
+        for number, word in enumerate(words)
+    ]
 
 
 def _summary(function: Callable[..., Any]) -> str:

@@ -16,7 +16,10 @@ from ..video.augment import AugmentOptions
 from .pretrain_options import MachineOptions, StreamOptions
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..coclr.clips import Clips
+    from ..coclr.network import FrozenEmbedding
     from ..coclr.schedule import Pretraining
 
 EXAMPLES = """\
@@ -89,20 +92,26 @@ def run(
     if not first:
         work.run()
         return 0
+    work.check()
     _show_plan(work, device, machine.workers)
     if dry_run:
         return 0
-    write_json(out / _PLAN, _description(method, source, work))
+    write_json(out / _PLAN, _description(method, source, videos, work))
     for folder in work.run():
         say(f"encoder: {folder}")
-    for stage in work.collapsed():
-        note(
-            f"- collapsed: in {stage.title!r} nearly all clips look alike to the network. Try a lower --learning-rate,"
-        )
-        note("  a larger batch, or begin UberNCE with an InfoNCE encoder (--start)")
+    _tell_collapse(method, [stage.title for stage in work.collapsed()])
     note(f"- features of any video: kinoscope extract videos/ --encoder {out} --out feats/")
     note(f"- how good it is: kinoscope probe-features {out} --data labels.csv --protocol linear,knn,retrieval")
     return 0
+
+
+def _tell_collapse(method: Method, stages: list[str]) -> None:
+    from .terminal import note
+
+    if stages:
+        note(f"- collapsed: to the network nearly all clips look alike after: {'; '.join(stages)}")
+        start = "; or begin with an InfoNCE encoder: --start" if method == "ubernce" else ""
+        note(f"  what helps: a lower --learning-rate, more epochs, --head centred{start}")
 
 
 def _claim(out: Path, resume: bool, dry_run: bool) -> None:
@@ -157,15 +166,22 @@ def _pretraining(
 ) -> Pretraining:
     from ..coclr.clips import ClipOptions, Clips
     from ..coclr.pairs import PairedViews, shown_stream
-    from ..coclr.schedule import Pretraining, frozen_sampler, plan
-    from ..encoders.trained import TrainedSpec, folder_weights, load_trained
+    from ..coclr.schedule import Pretraining, plan
+    from ..encoders.trained import TrainedSpec, folder_weights
     from ..engine.processes import is_first_process
 
+    if len(videos) < 2:
+        raise OptionError("a single video has no other to be told from", cure="give at least two videos")
     chosen = options.resolve(len(videos), gpu=on_gpu)
+    frozen, initial = _other_networks(chosen, streams, machine)  # first of all: decoding takes long
+    if flow is not None:
+        _check_flow(flow, videos, streams)
     stages = plan(method, chosen, stream=streams.stream, second=None if streams.frozen else streams.second)
     clip = ClipOptions(chosen.frames or 0, chosen.fps or 0, chosen.size or 0, streams.decode_size, streams.settings)
     seen = list(dict.fromkeys(shown_stream(stage.stream) for stage in stages))
     library = Clips(videos, seen, clip, cache=cache, flow_folder=flow, labels=labels)
+    if is_first_process():
+        _check_videos(out, videos)
     library.prepare(machine.workers or _decoders(len(videos)), quiet=not is_first_process())
     if is_first_process():
         _tell_left_out(library)
@@ -190,7 +206,7 @@ def _pretraining(
         "decode_size": clip.short_side,
         "augment": asdict(augment),
         "frozen": streams.frozen,
-        "start": None if streams.start is None else folder_weights(streams.start).hash,
+        "begins_with": None if streams.start is None else folder_weights(streams.start).hash,
     }
     return Pretraining(
         out,
@@ -199,11 +215,45 @@ def _pretraining(
         chosen,
         spec,
         machine.loop(),
-        frozen=frozen_sampler(streams.frozen, machine.device) if streams.frozen else None,
-        initial=None if streams.start is None else load_trained(streams.start),
+        frozen=frozen,
+        initial=initial,
         identity=identity,
         compiled=machine.compile,
     )
+
+
+def _other_networks(
+    options: PretrainOptions, streams: StreamOptions, machine: MachineOptions
+) -> tuple[tuple[FrozenEmbedding, int] | None, nn.Module | None]:
+    """The encoder that mines and the one to start from; refuses what cannot be built, and what does not fit."""
+    from ..coclr.network import ClipEncoder
+    from ..coclr.schedule import frozen_sampler, new_backbone, take_over
+    from ..encoders.trained import load_trained
+    from ..engine import LoopOptions
+
+    LoopOptions(epochs=1, batch_size=1, **machine.loop())
+    encoder = ClipEncoder(new_backbone(options))
+    initial = None if streams.start is None else load_trained(streams.start)
+    if initial is not None:
+        take_over(encoder, initial)
+    return frozen_sampler(streams.frozen, machine.device) if streams.frozen else None, initial
+
+
+def _check_flow(folder: Path, videos: Mapping[str, Path], streams: StreamOptions) -> None:
+    """Refuse a folder without flow of these videos, or with another kind of flow."""
+    from ..video.flow import flow_options_of, flow_path
+
+    cure = f"make it: kinoscope flow VIDEOS --out {folder}"
+    if not folder.is_dir():
+        raise OptionError("no such folder of flow", where=folder, cure=cure)
+    there = next((path for name in videos if (path := flow_path(folder, name)).is_file()), None)
+    if there is None:
+        raise OptionError("holds no flow of these videos", where=folder, cure=cure)
+    made = flow_options_of(there)
+    if (made["algorithm"], made["bound"]) != (streams.algorithm, streams.bound):
+        is_by, asked = f"{made['algorithm']}, bound {made['bound']:g}", f"{streams.algorithm}, bound {streams.bound:g}"
+        cure = f"--algorithm {made['algorithm']} --bound {made['bound']:g}"
+        raise OptionError(f"holds flow by {is_by}, but asked for is {asked}", where=folder, cure=cure)
 
 
 def _decoders(videos: int) -> int:
@@ -217,6 +267,21 @@ def _digest(library: Clips) -> str:
     known = [[name, library.samples(i)] for i, name in enumerate(library.names)]
     text = json.dumps([known, None if labels is None else labels.tolist()])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _check_videos(out: Path, videos: Mapping[str, Path]) -> None:
+    """Name what became other videos since the run in ``out`` was begun; the numbers in it come from them all."""
+    try:
+        known = json.loads((out / _PLAN).read_text(encoding="utf-8"))["names"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # a new run, or the stages' own records will tell
+    for what, names in (("no longer there", set(known) - set(videos)), ("new", set(videos) - set(known))):
+        if names:
+            shown = ", ".join(sorted(names)[:_SHOWN]) + (
+                f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            )
+            cure = "put them back as they were, or begin a run in another folder"
+            raise OptionError(f"the run was begun with other videos; {what}: {shown}", where=out, cure=cure)
 
 
 def _tell_left_out(library: Clips) -> None:
@@ -248,7 +313,7 @@ def _show_plan(work: Pretraining, device: Any, workers: int) -> None:
         rows.append(
             [
                 stage.title,
-                stage.start or "random weights",
+                stage.start or ("random weights" if work.initial is None else "--start"),
                 stage.sampler or {"infonce": "its own key", "ubernce": "labels"}[stage.method],
                 stage.epochs,
                 stage.epochs * updates,
@@ -273,12 +338,12 @@ def _duration(seconds: float) -> str:
     return f"{max(seconds, 1):.0f} s"
 
 
-def _description(method: Method, source: Path, work: Pretraining) -> dict[str, Any]:
+def _description(method: Method, source: Path, videos: Mapping[str, Path], work: Pretraining) -> dict[str, Any]:
     return {
         "kind": "pretraining",
         "method": method,
         "source": str(source),
-        "videos": len(work.views),
+        "names": [*videos],
         "options": asdict(work.options),
         "stages": [asdict(stage) for stage in work.stages],
     }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import KinoscopeError, OptionError
+from ..errors import FeatureError, KinoscopeError, OptionError
 from .clip_probe_options import ClipProbeOptions, whole_numbers
 
 if TYPE_CHECKING:
@@ -82,7 +82,13 @@ def probe_clips(paths: Sequence[Path], asked: ClipProbe) -> dict[str, Any]:
     libraries, found = _prepared(sources, videos, split, annotations, asked)
     split, left_out = common_videos(found, split)
     remarks = [split.rule, *split.remarks, *left_out, *_few_videos(split, asked, numbers)]
-    scored = [_stored_outcomes(features, split, asked, numbers) if features else [] for features in found.features]
+    scored: list[list[ClipOutcome]] = []
+    for source, features in zip(sources, found.features, strict=True):
+        outcomes, told = _stored_outcomes(source.name, features, split, asked, numbers) if features else ([], [])
+        scored.append(outcomes)
+        remarks += told
+    if asked.stored and not asked.training and not any(scored):
+        raise FeatureError("; ".join(remarks[-len(sources) :]), cure="train the encoder anew, or check the features")
     for number, source in enumerate(sources if asked.training else ()):
         from .probe_clips_train import trained_outcomes
 
@@ -186,24 +192,33 @@ def _few_videos(split: ClipSplit, asked: ClipProbe, numbers: Mapping[str, list[i
 
 
 def _stored_outcomes(
-    features: VideoFeatures, split: ClipSplit, asked: ClipProbe, numbers: Mapping[str, list[int]]
-) -> list[ClipOutcome]:
-    """Outcomes of the protocols on one feature per video, for one source."""
+    source: str, features: VideoFeatures, split: ClipSplit, asked: ClipProbe, numbers: Mapping[str, list[int]]
+) -> tuple[list[ClipOutcome], list[str]]:
+    """Outcomes of the protocols on one feature per video, for one source; and which could not be had, and why."""
     from ..evaluate.clip_protocols import knn_outcomes, linear_outcomes, retrieval_outcomes
     from ..evaluate.linear_probe import LinearProbeOptions, fits_of
     from ..progress import progress
 
     streams = {stream: _parts(rows, split) for stream, rows in features.items()}
-    outcomes: list[ClipOutcome] = []
-    if "linear" in asked.stored:
+
+    def linear() -> list[ClipOutcome]:
         options = LinearProbeOptions(official=asked.options.official)
         with progress("Linear probe", len(streams) * len(asked.seeds) * fits_of(options)) as report:
-            outcomes += linear_outcomes(streams, split, options, asked.seeds, report=lambda: report(1))
-    if "knn" in asked.stored:
-        outcomes += knn_outcomes(streams, split, numbers["knn"])
-    if "retrieval" in asked.stored:
-        outcomes += retrieval_outcomes(streams, split, numbers["retrieval"])
-    return outcomes
+            return linear_outcomes(streams, split, options, asked.seeds, report=lambda: report(1))
+
+    protocols: dict[str, Callable[[], list[ClipOutcome]]] = {
+        "linear": linear,
+        "knn": lambda: knn_outcomes(streams, split, numbers["knn"]),
+        "retrieval": lambda: retrieval_outcomes(streams, split, numbers["retrieval"]),
+    }
+    outcomes: list[ClipOutcome] = []
+    remarks: list[str] = []
+    for name in (each for each in protocols if each in asked.stored):
+        try:
+            outcomes += protocols[name]()
+        except FeatureError as error:  # of this encoder; the others can still be compared
+            remarks.append(f"{source}, {name}: {error.problem}; {error.cure}")
+    return outcomes, remarks
 
 
 def _parts(rows: Mapping[str, Any], split: ClipSplit) -> Parts:

@@ -70,7 +70,8 @@ class PretrainOptions:
     cotrain_epochs: int | None = None
     """Epochs of each co-training stage."""
     cycles: int = 2
-    """Of co-training: in each, the second stream mines for RGB, then RGB for the second stream."""
+    """Of co-training: in each, the second stream mines for RGB, then RGB for the second stream. A frozen encoder
+    mines once."""
     batch_size: int | None = None
     """Videos per update, over all devices together."""
     learning_rate: float | None = None

@@ -17,7 +17,7 @@ from ..encoders.trained import TrainedSpec, save_encoder
 from ..engine import LoopOptions, fit
 from ..engine.checkpoint import load_tree
 from ..engine.processes import is_first_process
-from ..engine.resume import CHECKPOINT, run_position
+from ..engine.resume import CHECKPOINT, check_identity, run_position
 from ..engine.seeds import seed_weights
 from ..errors import OptionError, WeightError
 from .network import ClipEncoder, Embedding, FrozenEmbedding
@@ -31,6 +31,7 @@ RANDOM = "random"
 """The same: random weights, for measuring."""
 
 _COLLAPSED = 0.9  # mean cosine between keys
+_LEAST_BATCH = 2
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,31 @@ class Pretraining:
         self.loop, self.frozen, self.initial, self.identity = dict(loop), frozen, initial, dict(identity or {})
         self.layout, self.compiled = layout, compiled
 
+    def check(self) -> None:
+        """Refuse what could not work, or would not be the run that was begun.
+
+        Raises:
+            OptionError: a stage was begun with other options or data, batches are too small for batch norm, or
+                co-training would end before its queue is full.
+        """
+        options = self.options
+        assert options.batch_size is not None and options.queue is not None
+        if options.normalization == "batch" and options.batch_size // self.loop.get("devices", 1) < _LEAST_BATCH:
+            problem = f"batch_size is {options.batch_size}, but batch norm needs {_LEAST_BATCH} clips on every device"
+            raise OptionError(problem, cure="choose a larger --batch-size, or --normalization group")
+        filling = -(-options.queue // options.batch_size)
+        for stage in self.stages:
+            updates = stage.epochs * (len(self.views) // options.batch_size)
+            if stage.method == "coclr" and updates <= filling:
+                problem = f"co-training has {updates} updates, but the first {filling} only fill the queue"
+                raise OptionError(problem, cure="choose more --cotrain-epochs, or a smaller --queue")
+            if (self.folder_of(stage.name) / CHECKPOINT).exists():
+                loop, settings = self._loop(stage), self._settings(stage)
+                check_identity(self.folder_of(stage.name), {"loop": loop.identity(), "task": settings})
+
     def run(self) -> list[Path]:
-        """Run what is not done yet; returns the folders of the encoders."""
+        """Run what is not done yet; returns the folders of the encoders. Raises as :meth:`check` does."""
+        self.check()
         for number, stage in enumerate(self.stages, 1):
             if not self.done(stage):
                 self._run(stage, f"{number}/{len(self.stages)} {stage.title}")
@@ -172,13 +196,18 @@ class Pretraining:
         return self.task(replace(stage, start=None))
 
     def _run(self, stage: Stage, title: str) -> None:
+        folder, loop = self.folder_of(stage.name), self._loop(stage)
+        fit(self.task(stage), folder, loop, resume=True, settings=self._settings(stage), title=title)
+
+    def _loop(self, stage: Stage) -> LoopOptions:
         options = self.options
         assert options.batch_size is not None
-        loop = LoopOptions(
+        return LoopOptions(
             epochs=stage.epochs, batch_size=options.batch_size, seed=options.seed, validate_every=0, **self.loop
         )
-        settings = {**options.stage_identity(stage.method), **asdict(stage), **self.identity}
-        fit(self.task(stage), self.folder_of(stage.name), loop, resume=True, settings=settings, title=title)
+
+    def _settings(self, stage: Stage) -> dict[str, Any]:
+        return {**self.options.stage_identity(stage.method), **asdict(stage), **self.identity}
 
     def _weights(self, name: str | None, stream: TrainedStream) -> ClipEncoder:
         """The query network at the end of a stage, or a new one: RGB and the second stream begin differently."""
@@ -187,7 +216,7 @@ class Pretraining:
         for _ in range(1 if stream == "rgb" else 2):
             encoder = ClipEncoder(new_backbone(options), options.dim, options.head)
         if self.initial is not None:
-            _take_over(encoder, self.initial)
+            take_over(encoder, self.initial)
         if name is not None:
             state = load_tree(self.folder_of(name) / CHECKPOINT, "networks", "query")
             Embedding(encoder).load_state_dict(state)
@@ -215,11 +244,12 @@ class Pretraining:
         return replace(self.spec, stream=shown_stream(stage.stream), origin=stage.title)
 
 
-def _take_over(encoder: ClipEncoder, initial: nn.Module) -> None:
+def take_over(encoder: ClipEncoder, initial: nn.Module) -> None:
+    """Give ``encoder`` the backbone of another. Raises :class:`WeightError` if it is another network."""
     try:
         encoder.backbone.load_state_dict(initial.backbone.state_dict())  # type: ignore[union-attr,operator]  # a module
     except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
+        reason = str(error).splitlines()[1].strip()[:120]
         cure = "choose the --backbone, --width and --normalization that it has"
         raise WeightError(f"the encoder to start from is another network: {reason}", cure=cure) from error
 

@@ -37,7 +37,9 @@ def load_tree(path: str | Path, *branch: str) -> Any:
         with safe_open(path, framework="pt") as file:
             node = json.loads(file.metadata()["tree"])
             for key in branch:
-                node = dict(node["dict"])[key]
+                node = dict(node["dict"]).get(key)
+                if node is None:
+                    raise WeightError(f"holds no {key!r}", where=path, cure="give a checkpoint of the same kind of run")
             return _unpack(node, file.get_tensor)
     except FileNotFoundError as error:
         raise WeightError("no such checkpoint", where=path) from error

@@ -35,7 +35,7 @@ def restore(folder: Path, task: Task) -> None:
         for name, optimizer in task.optimizers.items():
             optimizer.load_state_dict(tree["optimizers"][name])
     except (KeyError, RuntimeError, ValueError) as error:  # the inputs are not those that the run began with
-        problem = f"does not fit this run: {str(error).splitlines()[-1].strip()}"
+        problem = f"does not fit this run: {str(error).splitlines()[-1].strip()[:200]}"
         raise WeightError(problem, where=path, cure="resume with the same inputs, or start anew") from error
 
 
@@ -52,7 +52,7 @@ def claim(folder: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any
                 where=folder,
                 cure="continue it with --resume, or delete this folder, or choose another",
             )
-        _compare(description, identity)
+        check_identity(folder, identity)
     else:
         write_json(description, identity)
     return run_position(folder)
@@ -64,7 +64,9 @@ def run_position(folder: Path) -> dict[str, Any]:
     return dict(load_tree(saved, "position")) if saved.exists() else {}
 
 
-def _compare(description: Path, identity: dict[str, Any]) -> None:
+def check_identity(folder: Path, identity: dict[str, Any]) -> None:
+    """Raise :class:`OptionError` if the run in ``folder`` was begun with other options or data."""
+    description = folder / "run.json"
     try:
         before = {part: dict(json.loads(description.read_text(encoding="utf-8"))[part]) for part in identity}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -87,5 +89,5 @@ def _compare(description: Path, identity: dict[str, Any]) -> None:
 
 def _difference(key: str, before: Any, now: Any) -> str:
     if key == "data":  # a fingerprint, which tells people nothing
-        return "the features or the labels are not those that the run began with"
+        return "the data are not those that the run began with"
     return f"{key} was {before!r}, now {now!r}"

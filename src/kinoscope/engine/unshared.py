@@ -22,3 +22,11 @@ class Unshared(nn.Module):
         with self._autocast():
             output = self.module(*inputs, **named)
         return output.float() if isinstance(output, Tensor) and torch.is_floating_point(output) else output
+
+    def state_dict(self, *inputs: Any, **named: Any) -> dict[str, Any]:  # type: ignore[override]  # as given
+        """That of the network: a checkpoint does not tell how many processes wrote it."""
+        return self.module.state_dict(*inputs, **named)
+
+    def load_state_dict(self, *inputs: Any, **named: Any) -> Any:
+        """Into the network."""
+        return self.module.load_state_dict(*inputs, **named)

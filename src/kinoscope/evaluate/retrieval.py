@@ -77,7 +77,7 @@ def unit_rows(features: Floats, names: Sequence[str] | None = None, *, centre: b
     if centre:
         rows = rows - rows.mean(axis=0)
         centred = np.linalg.norm(rows, axis=1)
-        cure = "give at least two different videos in each of the training and test parts"
+        cure = "with two or more videos in a part, the encoder tells none of them apart: it has collapsed"
         _refuse(centred <= _ROUNDING * length, names, "equal the mean of their split: nothing is left of them", cure)
         length = centred
     return np.asarray(rows / length[:, None])
