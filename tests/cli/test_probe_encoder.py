@@ -229,3 +229,19 @@ def test_names_do_not_paint_over_the_terminal(run: Run, home: Path) -> None:
     Path("labels.csv").write_text(text)
     answer = run("probe-features", HOSTILE, "runs/alone", "--data", "labels.csv", "--official")
     assert answer.code == 0 and not {"\x1b", "\x07", "\u202e"} & set(answer.out + answer.err)
+
+
+def test_an_encoder_that_tells_nothing_apart_does_not_cost_the_others_their_scores(run: Run, home: Path) -> None:
+    for path in Path("feats").rglob("*.safetensors"):
+        flat = Features(np.ones((3, 4), np.float32), FeatureTime(4, 1, 1))
+        write_features(Path("flat") / path.relative_to("feats"), flat)
+    answer = run(
+        "probe-features", "feats", "flat", "--data", "labels.csv", "--protocol", "retrieval", "--bootstrap", 0, "--json"
+    )
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    assert [each["source"] for each in found["results"]] == ["feats"]
+    assert any("flat, retrieval" in remark and "collapsed" in remark for remark in found["remarks"])
+    alone = run("probe-features", "flat", "--data", "labels.csv", "--protocol", "retrieval")
+    assert alone.code == 2
+    assert "collapsed" in alone.err

@@ -79,3 +79,18 @@ def test_two_processes_equal_one(tmp_path: Path, method: str) -> None:
 def test_rows_come_back_in_the_order_that_is_wanted() -> None:
     rows, indices, wanted = torch.tensor([[3.0], [1.0], [2.0]]), torch.tensor([30, 10, 20]), torch.tensor([20, 30, 10])
     assert align(rows, indices, wanted).flatten().tolist() == [2, 3, 1]
+
+
+def test_a_checkpoint_does_not_tell_how_many_processes_wrote_it() -> None:
+    """Networks that do not learn have the same names in it with DDP and without."""
+    from lightning_fabric import Fabric
+
+    from kinoscope.coclr.queue import MemoryQueue
+    from kinoscope.engine.unshared import Unshared
+
+    queue = MemoryQueue(4, 2)
+    wrapped = Unshared(queue, Fabric(accelerator="cpu", devices=1))
+    assert wrapped.state_dict().keys() == queue.state_dict().keys()
+    other = Unshared(MemoryQueue(4, 2), Fabric(accelerator="cpu", devices=1))
+    other.load_state_dict(wrapped.state_dict())
+    assert torch.equal(other.module.keys, queue.keys)

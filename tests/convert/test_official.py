@@ -74,7 +74,10 @@ def test_a_hostile_pickle_is_refused_and_nothing_is_executed(tmp_path: Path, sou
     assert not trace.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04broken"])
+_DAMAGED = [b"", b"hello", b"PK\x03\x04broken", b"RIFF\x24\0\0\0AVI LIST", b"\x80\x02.", b"\x80\x04\x95", bytes(64)]
+
+
+@pytest.mark.parametrize("content", _DAMAGED)
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.pt").write_bytes(content)
     with pytest.raises(WeightError, match=r"x\.pt"):
