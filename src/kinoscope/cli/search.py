@@ -52,7 +52,7 @@ def run(
     """Find the videos of a library that are most like a video, or the moments that are most like a moment of it.
 
     Similarity is the cosine of features after the mean of the library was taken away: 0 means nothing in common beyond
-    what all videos share. The query itself is not among the results.
+    what all videos share. The video that asks, or of moments the very moment, is not among the results.
 
     Args:
         query: A video, the name of a video in the index, or a feature file made as the index was.
