@@ -37,6 +37,7 @@ from kinoscope.evaluate.bootstrap import Interval
 from kinoscope.evaluate.clip_protocols import Parts, linear_outcomes, retrieval_outcomes
 from kinoscope.evaluate.clip_scores import hit_difference, hit_interval
 from kinoscope.evaluate.clip_split import split_clips
+from kinoscope.evaluate.linear_probe import LinearProbeOptions
 from kinoscope.evaluate.retrieval import video_feature
 from kinoscope.video.augment import evaluation_view
 from kinoscope.video.streams import normalise
@@ -172,7 +173,8 @@ def score(features: Mapping[str, np.ndarray], experiment: Experiment) -> Hits:
     """Which test videos are right, by protocol. Shape of each: [N]."""
     split = split_clips(read_annotations(experiment.labels))
     parts = Parts(*(np.stack([features[name] for name in names]) for names in (split.train, split.test)))
-    outcomes = [*retrieval_outcomes({"": parts}, split, (1,)), *linear_outcomes({"": parts}, split)]
+    linear = linear_outcomes({"": parts}, split, LinearProbeOptions())
+    outcomes = [*retrieval_outcomes({"": parts}, split, (1,)), *linear]
     return {each.protocol: np.asarray(each.hits[MEASURES[each.protocol]]) for each in outcomes}
 
 
@@ -181,9 +183,12 @@ def encoders_of(experiment: Experiment, seed: int, cache: Path) -> dict[str, Pat
     found = {}
     for arm in experiment.arms:
         folder = folder_of(cache, experiment, arm, seed)
+        if not (folder / "done").exists():
+            continue  # scored without it: see --jobs 0
         streams = {f"{arm}, {stream}": folder / stream for stream in ("rgb", "flow")}
         found |= streams if arm.startswith("CoCLR") else {arm: folder}
-    found["random weights, rgb"] = random_encoder(experiment, found["InfoNCE, rgb"], seed, cache)
+    if found:
+        found["random weights, rgb"] = random_encoder(experiment, next(iter(found.values())), seed, cache)
     return found
 
 
@@ -206,11 +211,11 @@ def rows(hits: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, object]
     shown = []
     for name, by_protocol in hits.items():
         row: dict[str, object] = {"encoder": name}
-        base = hits["InfoNCE, flow" if name.endswith("flow") else "InfoNCE, rgb"]
+        base = hits.get("InfoNCE, flow" if name.endswith("flow") else "InfoNCE, rgb")
         for protocol, title in (("retrieval", "R@1 %"), ("linear", "linear probe %")):
             found = by_protocol[protocol]  # [seeds, N]
             row[title] = _spread(found, hit_interval(found.mean(axis=0)))
-            if by_protocol is not base:
+            if base is not None and by_protocol is not base:
                 gap, low, high = _gap(found.mean(axis=0), base[protocol].mean(axis=0))
                 row[f"{title.removesuffix(' %')} minus InfoNCE"] = f"{gap:+.1f} ({low:+.1f} … {high:+.1f})"
         shown.append(row)
@@ -232,6 +237,8 @@ def precision_curves(experiment: Experiment, seeds: Sequence[int], cache: Path) 
     found: dict[str, list[list[float]]] = {}
     for seed in seeds:
         stages = folder_of(cache, experiment, "CoCLR", seed) / "stages"
+        if not (stages.parent / "done").exists():
+            continue
         for cycle in range(1, experiment.budget.cycles + 1):
             for stream in ("rgb", "flow"):
                 lines = (stages / f"cycle{cycle}-{stream}" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -333,15 +340,16 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--cache", type=Path, default=ROOT / "results-cache" / "coclr")
     parser.add_argument("--seeds", type=lambda text: [int(each) for each in text.split(",")], default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time; 0 scores what the cache holds")
     asked = parser.parse_args()
     cache = asked.cache.resolve()
     makers: dict[str, Callable[[Path], Experiment]] = {"playground": playground, "people": people}
     for name in [asked.experiment] if asked.experiment else makers:
         experiment = makers[name](cache)
         arms, seeds = zip(*((arm, seed) for arm in experiment.arms for seed in asked.seeds), strict=True)
-        with ThreadPoolExecutor(asked.jobs) as pool:
-            list(pool.map(partial(pretrain, experiment, cache), arms, seeds))
+        if asked.jobs:
+            with ThreadPoolExecutor(asked.jobs) as pool:
+                list(pool.map(partial(pretrain, experiment, cache), arms, seeds))
         publish(section(experiment, asked.seeds, cache), write=asked.write)
 
 
