@@ -159,7 +159,7 @@ def _encoder_of(folder: Path, name: str) -> EncoderSpec:
     """The encoder that the features of the model in ``folder`` came from."""
     try:
         return encoder_spec(name)
-    except OptionError as error:
+    except (OptionError, WeightError) as error:
         raise WeightError(
             f"was trained on features of {name!r}, which Kinoscope does not have",
             where=folder,

@@ -267,7 +267,7 @@ def test_a_model_of_other_features(run: Run, here: Path, model: Path) -> None:
     changed = json.loads((model / "config.json").read_text())
     changed["features"]["weight_hash"] = "1" * 16
     (model / "config.json").write_text(json.dumps(changed))
-    refused(run("localize", "videos/0.mp4", "--model", "run"), "features come from weights")
+    refused(run("localize", "videos/0.mp4", "--model", "run"), "with other weights")
     refused(run("localize", "videos/0.mp4", "--model", "run", "--fps", 3), "--model goes with neither")
 
 
