@@ -17,7 +17,7 @@ from ..video import Video, clip_samples, sample_times
 from ..video.augment import evaluation_view
 from ..video.flow.measure import FlowOptions, video_flow
 from ..video.sampling import FloatArray, IntArray
-from ..video.scaling import Frame, scaled_size
+from ..video.scaling import Frame, Size, scaled_size
 from ..video.streams import STILL, render_motion
 from .catalog import EncoderSpec
 
@@ -40,11 +40,17 @@ def _pictures(video: Video, spec: EncoderSpec, moments: FloatArray) -> Iterator[
     if spec.stream == "flow" and spec.flow.algorithm == "motion-vectors":
         options = FlowOptions(spec.flow.algorithm, spec.decode_size or spec.size, spec.flow.bound)
         return _on_display(video_flow(video.path, options), moments)
+    frames = video.stream(size=decoded_size(video, spec), fps=spec.fps)
+    return (frame for frame, _ in frames) if spec.stream == "rgb" else _moving(frames, spec)
+
+
+def decoded_size(video: Video, spec: EncoderSpec) -> Size:
+    """The size at which frames are decoded: the square that is seen or, for motion, the whole frame around it.
+
+    Motion is measured on the whole frame in pretraining too: what crosses the edge of the square moves as well.
+    """
     short_side = spec.decode_size or spec.size
-    if spec.stream == "rgb":
-        return (frame for frame, _ in video.stream(size=short_side, fps=spec.fps))
-    whole = scaled_size(video.size, short_side)  # motion across the edge of the square is motion too
-    return _moving(video.stream(size=whole, fps=spec.fps), spec)
+    return short_side if spec.stream == "rgb" else scaled_size(video.size, short_side)
 
 
 def _moving(frames: Iterator[tuple[Frame, float]], spec: EncoderSpec) -> Iterator[Frame]:

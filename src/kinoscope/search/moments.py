@@ -9,6 +9,7 @@ import torch
 
 from ..data.feature_time import video_duration
 from ..encoders import Encoder, EncoderSpec, Sampling, extract_features, load_encoder
+from ..encoders.rendering import decoded_size
 from ..encoders.sampling import Runtime
 from ..errors import OptionError, WeightError
 from ..video import Video, open_video
@@ -44,7 +45,7 @@ def _clip(video: Video, spec: EncoderSpec, start: float) -> np.ndarray:
     moments = np.minimum(start + np.arange(spec.clip_length + 1) / spec.fps, video.duration)  # [T + 1]
     if spec.decode_size is None:
         return video.frames_at(moments[:-1], size=spec.size).frames
-    frames, times = video.frames_at(moments, size=spec.decode_size)  # [T + 1, h, w, 3]
+    frames, times = video.frames_at(moments, size=decoded_size(video, spec))  # [T + 1, h, w, 3]
     return evaluation_view(render_stream(frames, spec.stream, spec.flow, times=times), spec.size)
 
 
