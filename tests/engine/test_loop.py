@@ -139,7 +139,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_leaves_the_folder_free(
 
 def test_a_run_is_not_resumed_on_other_data(tmp_path: Path) -> None:
     fit(ToyTask(7), tmp_path / "run", OPTIONS, settings={"data": "abc"})
-    with pytest.raises(OptionError, match="features or the labels are not those"):
+    with pytest.raises(OptionError, match="data are not those"):
         fit(ToyTask(7), tmp_path / "run", OPTIONS, settings={"data": "abd"}, resume=True)
 
 

@@ -232,7 +232,7 @@ def test_a_run_is_not_resumed_on_other_labels_or_other_features(tmp_path):
     first = annotations.videos["v0"]
     moved = tuple(replace(segment, end=segment.end + 0.1) for segment in first.segments)
     other = Annotations({**annotations.videos, "v0": replace(first, segments=moved)})
-    with pytest.raises(OptionError, match="features or the labels are not those"):
+    with pytest.raises(OptionError, match="data are not those"):
         train_localizer(other, features, tmp_path / "run", options, resume=True, accelerator="cpu")
     adapted = {name: replace(each, encoder="net+sola") for name, each in features.items()}
     with pytest.raises(OptionError, match=r"encoder was 'net', now 'net\+sola'"):
