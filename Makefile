@@ -12,11 +12,11 @@ help:            ## this list
 demo: $(STAMP)   ## the whole story: environment, packages, weights, and a report to open
 	$(BIN)/kinoscope demo --out demo
 
-test: $(STAMP)   ## the tests, without the slow ones
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
+test: $(STAMP)   ## the tests, without the slow ones; a thread for each of two processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(STAMP)   ## style
 	$(BIN)/ruff check .
