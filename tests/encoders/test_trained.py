@@ -225,7 +225,7 @@ def test_a_config_that_makes_no_sense_is_refused(tmp_path: Path, change: dict[st
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=40) | st.sampled_from([b"[]", b"3", b"{}", b"[" * 5000, b'{"kind":"encoder","version":1}']))
 def test_any_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    folder = tmp_path_factory.getbasetemp() / "any"
+    folder = tmp_path_factory.getbasetemp() / "any-encoder"
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_bytes(content)
     with pytest.raises(WeightError):
