@@ -158,17 +158,6 @@ def features_of(folders: Mapping[str, Path], experiment: Experiment, cache: Path
     }
 
 
-def i3d_features(experiment: Experiment, cache: Path) -> dict[str, np.ndarray]:
-    """The same of the frozen I3D, which was trained on 240,000 labelled videos."""
-    from kinoscope.data.features import read_features
-    from kinoscope.encoders import extract_folder, load_encoder
-
-    out = cache / experiment.name / "i3d"
-    extract_folder(experiment.root or experiment.labels.parent, out, load_encoder("i3d-k400"))
-    names = read_annotations(experiment.labels).videos
-    return {name: video_feature(read_features(out / f"{name}.safetensors").values) for name in names}
-
-
 def score(features: Mapping[str, np.ndarray], experiment: Experiment) -> Hits:
     """Which test videos are right, by protocol. Shape of each: [N]."""
     split = split_clips(read_annotations(experiment.labels))
@@ -199,8 +188,6 @@ def all_hits(experiment: Experiment, seeds: Sequence[int], cache: Path) -> dict[
         encoders = encoders_of(experiment, seed, cache)
         for name, features in features_of(encoders, experiment, cache).items():
             found.setdefault(name, []).append(score(features, experiment))
-    if experiment.name == "people":
-        found["I3D, Kinetics labels"] = [score(i3d_features(experiment, cache), experiment)]
     return {
         name: {each: np.stack([hits[each] for hits in seeds_]) for each in MEASURES} for name, seeds_ in found.items()
     }
@@ -328,9 +315,11 @@ Where every clip has a look of its own, no network on RGB left that plateau in 2
 positives that share a motion share nothing that the network can see yet, and co-training then makes its features equal.
 The published schedule has some 75,000 updates of four times this batch.""",
     "people": """\
-Pretrained without labels on 130 videos (set 1 and URFD), 16 frames of 64 px, S3D at a quarter of the
-width; a linear layer or the nearest neighbour then learns from set 1 and is tested on set 2, another place. Chance is
-16.7 %. I3D saw 240,000 labelled videos at 224 px. The published setting is some thousand times this compute.""",
+Pretrained without labels on 130 videos (set 1 and URFD), 16 frames of 64 px, S3D at a quarter of the width, 20 epochs of
+InfoNCE and 10 of co-training; a linear layer or the nearest neighbour then learns from set 1 and is tested on set 2,
+another place. Chance is 16.7 %; frozen I3D, which saw 240,000 labelled videos, reaches 78.3 % (`ut_interaction` above).
+CoCLR is ahead of InfoNCE, and neither is ahead of random weights: this budget is far too small for real video. The
+published setting is some thousand times this compute.""",
 }
 
 
