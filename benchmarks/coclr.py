@@ -309,14 +309,16 @@ Motion decides the class; which of two backgrounds and actors is seen is drawn w
 videos to learn from, 300 to be tested on, 8 frames of 48 px, S3D at a quarter of the width, batch 16, queue 448. Every
 row has had the same number of epochs on its stream (UberNCE: InfoNCE first, then labels, because from random weights it
 stays where all features are equal). Mirroring is off, because it would turn one direction into another. Intervals are
-over test videos, of the mean over seeds.
+over test videos, of the mean over seeds; rows with fewer seeds had no more time. Co-training helped RGB with one seed and
+made the features of the others nearly equal, so that they mined badly for flow. R@1 of random weights is high because
+two clips of one look and place are near duplicates: read the linear probe beside it.
 
 Where every clip has a look of its own, no network on RGB left that plateau in 2,000 updates, UberNCE excepted:
 positives that share a motion share nothing that the network can see yet, and co-training then makes its features equal.
 The published schedule has some 75,000 updates of four times this batch.""",
     "people": """\
-Pretrained without labels on 130 videos (set 1 and URFD), 16 frames of 64 px, S3D at a quarter of the width, 20 epochs of
-InfoNCE and 10 of co-training; a linear layer or the nearest neighbour then learns from set 1 and is tested on set 2,
+Pretrained without labels on 130 videos (set 1 and URFD), 16 frames of 64 px, S3D at a quarter of the width, 20 epochs
+of InfoNCE and 10 of co-training; a linear layer or the nearest neighbour then learns from set 1 and is tested on set 2,
 another place. Chance is 16.7 %; frozen I3D, which saw 240,000 labelled videos, reaches 78.3 % (`ut_interaction` above).
 CoCLR is ahead of InfoNCE, and neither is ahead of random weights: this budget is far too small for real video. The
 published setting is some thousand times this compute.""",
