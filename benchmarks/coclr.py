@@ -309,9 +309,10 @@ Motion decides the class; which of two backgrounds and actors is seen is drawn w
 videos to learn from, 300 to be tested on, 8 frames of 48 px, S3D at a quarter of the width, batch 16, queue 448. Every
 row has had the same number of epochs on its stream (UberNCE: InfoNCE first, then labels, because from random weights it
 stays where all features are equal). Mirroring is off, because it would turn one direction into another. Intervals are
-over test videos, of the mean over seeds; rows with fewer seeds had no more time. Co-training helped RGB with one seed
-and made the features of the others nearly equal, so that they mined badly for flow. R@1 of random weights is high because
-two clips of one look and place are near duplicates: read the linear probe beside it.
+over test videos, of the mean over seeds; rows with fewer seeds had no more time. Co-training helped RGB
+much with the first seed, little with the third; with the second it lost what InfoNCE had learned and then mined badly
+for flow. R@1 of random weights is high because two clips of one look and place are near duplicates: read the
+linear probe beside it.
 
 Where every clip has a look of its own, no network on RGB left that plateau in 2,000 updates, UberNCE excepted:
 positives that share a motion share nothing that the network can see yet, and co-training then makes its features equal.
