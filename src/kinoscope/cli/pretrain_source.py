@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,12 +77,13 @@ def check_flow(folder: Path, videos: Mapping[str, Path], streams: StreamOptions)
 
 def decoders(videos: int) -> int:
     """Processes that decode, where the user leaves it to us: each is worth its start from some videos on."""
-    return min(os.cpu_count() or 1, videos // _VIDEOS_PER_DECODER)
+    from ..video.opening import usable_cores
+
+    return min(usable_cores(), videos // _VIDEOS_PER_DECODER)
 
 
 def digest_of(library: Clips) -> str:
     """Which videos, how long, of which class: what a run may only be resumed with."""
-    labels = library.labels
     known = [[name, library.samples(i)] for i, name in enumerate(library.names)]
-    text = json.dumps([known, None if labels is None else labels.tolist()])
+    text = json.dumps([known, library.labels.tolist()])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -28,6 +28,7 @@ from ..errors import OptionError
 from ..video.augment import AugmentOptions, apply_view, draw_view
 from ..video.streams import Stream, normalise
 from .clips import Clips
+from .options import step_decay
 from .window_features import WindowEncoder
 from .windows import Crops, crop_window, read_windows
 
@@ -179,7 +180,7 @@ class ClassifyTask(Task):
 
     def schedule(self, step: int, total: int) -> float:
         """A tenth after each of the two drops."""
-        return 0.1 ** sum(step >= round(share * total) for share in _DROPS[self.options.mode])
+        return step_decay(step, total, _DROPS[self.options.mode])
 
     def validate(self) -> dict[str, float]:
         """Accuracy on the validation videos; the best weights are kept, of equally good ones the later."""

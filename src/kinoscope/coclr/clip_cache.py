@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.feature_layout import header_bytes
 from ..errors import VideoError
 from ..files import atomic_path
 from ..video.flow.encoding import FlowSettings
@@ -143,14 +144,12 @@ def _blocks(video: Video, footage: Footage, recipe: Recipe) -> Iterator[tuple[st
 
 def _header(shapes: Mapping[str, tuple[int, ...]], meta: dict[str, str]) -> tuple[bytes, dict[str, int]]:
     """What stands before the numbers of a safetensors file, and where in the file each tensor begins."""
-    entries: dict[str, Any] = {"__metadata__": meta}
+    entries: dict[str, Any] = {}
     end = 0
     for name, shape in shapes.items():
         begin, end = end, end + math.prod(shape) * (8 if _KINDS[name] == "I64" else 1)
         entries[name] = {"dtype": _KINDS[name], "shape": list(map(int, shape)), "data_offsets": [begin, end]}
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # so that numbers begin at a multiple of their size
-    header = len(text).to_bytes(8, "little") + text
+    header = header_bytes(entries, meta)
     return header, {name: len(header) + entries[name]["data_offsets"][0] for name in shapes}
 
 

@@ -73,7 +73,7 @@ def find_stored(path: Path, source: Path, flow: FlowSettings) -> StoredFlow:
         VideoError: there is none, or it was made of another file or by another algorithm.
     """
     if not path.is_file():
-        cure = "make it with kinoscope flow, or leave --flow-folder out: motion is computed then"
+        cure = "make it with kinoscope flow, or leave --flow out: motion is computed then"
         raise VideoError("there is no flow of this video", where=path, cure=cure)
     made = flow_options_of(path)
     if made["algorithm"] != flow.algorithm:

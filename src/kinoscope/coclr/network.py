@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..encoders.backbones import PooledBackbone
 from ..errors import OptionError
 
 Head = Literal["plain", "centred"]
 
 
-class ClipEncoder(nn.Module):
+class ClipEncoder(PooledBackbone):
     """Clip → pooled feature; and, while there is a head, the projection that the losses compare.
 
     Args:
@@ -24,14 +25,8 @@ class ClipEncoder(nn.Module):
     """
 
     def __init__(self, backbone: nn.Module, dim: int | None = 128, head: Head = "plain") -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.width: int = backbone.width  # type: ignore[assignment]  # every backbone has it
+        super().__init__(backbone)
         self.head = projection_head(self.width, dim, head) if dim is not None else None
-
-    def forward(self, clip: Tensor) -> Tensor:
-        """Pooled feature of normalised clips. Shape: [B, 3, T, H, W] -> [B, C]."""
-        return self.backbone(clip).mean(dim=(2, 3, 4))
 
     def project(self, clip: Tensor) -> Tensor:
         """The projection before L2 normalisation. Shape: [B, 3, T, H, W] -> [B, D].

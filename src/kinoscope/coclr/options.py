@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -147,4 +148,9 @@ class PretrainOptions:
 
 def rate_factor(step: int, total: int, kind: Literal["init", "cotrain"]) -> float:
     """The learning rate of update ``step`` of ``total``, as a factor: a tenth for each drop that is behind it."""
-    return 0.1 ** sum(step >= round(share * total) for share in _DROPS[kind])
+    return step_decay(step, total, _DROPS[kind])
+
+
+def step_decay(step: int, total: int, shares: Sequence[float]) -> float:
+    """A tenth for each of the ``shares`` of ``total`` updates that lie behind update ``step``."""
+    return 0.1 ** sum(step >= round(share * total) for share in shares)

@@ -37,8 +37,7 @@ class PairedViews:
     @property
     def labels(self) -> npt.NDArray[np.int64]:
         """Class of each video, -1 where it is not known. Shape: [N]."""
-        known = self.clips.labels
-        return np.full(len(self), -1) if known is None else known
+        return self.clips.labels
 
     def describe(self, index: int) -> str:
         """The video's name."""

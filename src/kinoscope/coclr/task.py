@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..video.scaling import Frame
 from ..video.streams import normalise
 from .gather import align, gather
 from .loss import multi_instance_nce, similarity_logits, uber_nce
-from .mining import drop_self, mine, positive_mask, same_as_row
+from .mining import EMPTY, drop_self, mine, positive_mask, same_as_row
 from .network import ClipEncoder, Embedding, FrozenEmbedding, momentum_update
 from .options import Method, PretrainOptions, rate_factor
 from .pairs import TrainedStream
@@ -46,6 +47,28 @@ class ViewSource(Protocol):
 
     def describe(self, index: int) -> str:
         """The video's name."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A batch and the queue before the batch entered it: what figures are worked out from when they are asked for."""
+
+    sources: Tensor
+    """[B]"""
+    labels: Tensor
+    """[B]"""
+    logits: Tensor
+    """[B, 1 + K]"""
+    positives: Tensor
+    """[B, 1 + K]"""
+    used: Tensor
+    """[B, 1 + K]: the positives, perhaps without the own key."""
+    keys: Tensor
+    """[K, D]"""
+    queue_sources: Tensor
+    """[K]"""
+    queue_labels: Tensor
+    """[K]"""
 
 
 class PretrainTask(Task):
@@ -90,7 +113,7 @@ class PretrainTask(Task):
         self.optimizers = {
             "query": Adam(self.query.parameters(), options.learning_rate or 0.0, weight_decay=options.weight_decay)
         }
-        self._latest: dict[str, Tensor] = {}
+        self._seen: _Seen | None = None
 
     # ---- data ----------------------------------------------------------------------------------------------------
 
@@ -158,7 +181,8 @@ class PretrainTask(Task):
         ready = self.method != "coclr" or queue.full
         used = positives if keep_self or self.method != "coclr" else drop_self(positives)
         rows = uber_nce(logits, used) if self.method == "ubernce" else multi_instance_nce(logits, used)
-        self._note(batch, logits, positives, used)
+        ids = (queue.sources.clone(), queue.labels.clone())
+        self._seen = _Seen(batch["source"], batch["label"], logits.detach(), positives, used, slots, *ids)
         queue.enqueue(all_keys, everywhere["source"], others=all_others, labels=everywhere["label"])
         own_first = (logits.argmax(dim=1) == 0).float().mean()
         found = {"own_key_first": own_first, "positives": positives.sum(dim=1).float().mean()}
@@ -191,31 +215,27 @@ class PretrainTask(Task):
 
     # ---- what is logged ------------------------------------------------------------------------------------------
 
-    def _note(self, batch: dict[str, Tensor], logits: Tensor, positives: Tensor, used: Tensor) -> None:
-        """Keep what :meth:`monitor` tells of this batch."""
-        queue = self.queue
-        share = logits.detach().softmax(dim=1)  # [B, 1 + K]
-        same = same_as_row(batch["source"], queue.sources)  # [B, K]
-        mined = positives[:, 1:] & ~same
-        self._latest = {
-            "queue_filled": torch.tensor(queue.filled / len(queue)),
-            "key_similarity": torch.tensor(key_similarity(queue.keys)),
-            "positive_mass": (share * used).sum(dim=1).mean(),
-            "rows_with_siblings": same.any(dim=1).float().mean(),
-            "self_only": (positives.sum(dim=1) == 1).float().mean(),
-        }
-        if self.method != "coclr":
-            return
-        known = mined & (batch["label"][:, None] >= 0) & (queue.labels >= 0)
-        if known.any():
-            right = known & (batch["label"][:, None] == queue.labels)
-            self._latest["mined_precision"] = right.sum() / known.sum()
-
     def monitor(self) -> dict[str, float]:
         """Of the last batch: fill of the queue, mean cosine of its keys (1: collapsed), probability on the positives,
         share of rows with slots of the same source, share of rows whose only positive is their own key, and, with
         labels, the share of mined positives that have the row's class."""
-        return {name: float(value) for name, value in self._latest.items()}
+        seen = self._seen
+        assert seen is not None
+        share = seen.logits.softmax(dim=1)  # [B, 1 + K]
+        same = same_as_row(seen.sources, seen.queue_sources)  # [B, K]
+        figures: dict[str, Tensor | float] = {
+            "queue_filled": (seen.queue_sources != EMPTY).float().mean(),
+            "key_similarity": key_similarity(seen.keys),
+            "positive_mass": (share * seen.used).sum(dim=1).mean(),
+            "rows_with_siblings": same.any(dim=1).float().mean(),
+            "self_only": (seen.positives.sum(dim=1) == 1).float().mean(),
+        }
+        mined = seen.positives[:, 1:] & ~same
+        known = mined & (seen.labels[:, None] >= 0) & (seen.queue_labels >= 0)
+        if self.method == "coclr" and known.any():
+            right = known & (seen.labels[:, None] == seen.queue_labels)
+            figures["mined_precision"] = right.sum() / known.sum()
+        return {name: float(value) for name, value in figures.items()}
 
     def schedule(self, step: int, total: int) -> float:
         """Step decay (specification, section 5)."""

@@ -12,6 +12,7 @@ import json
 import mmap
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -113,7 +114,12 @@ def load_rows(path: Path, layout: Layout) -> np.ndarray:
 def safetensors_header(rows: int, width: int, meta: dict[str, str]) -> bytes:
     """What stands before the float32 rows of a safetensors file; equal arguments give equal bytes."""
     entry = {"dtype": "F32", "shape": [rows, width], "data_offsets": [0, 4 * rows * width]}
-    text = json.dumps({"__metadata__": meta, TENSOR: entry}, ensure_ascii=False, separators=(",", ":"))
+    return header_bytes({TENSOR: entry}, meta)
+
+
+def header_bytes(entries: Mapping[str, Any], meta: dict[str, str]) -> bytes:
+    """What stands before the numbers of a safetensors file, whose tensors are described by ``entries``."""
+    text = json.dumps({"__metadata__": meta, **entries}, ensure_ascii=False, separators=(",", ":"))
     header = text.encode("utf-8", "replace")
     header += b" " * (-len(header) % 8)  # so that numbers begin at a multiple of their size
     return len(header).to_bytes(8, "little") + header

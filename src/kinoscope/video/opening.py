@@ -45,7 +45,7 @@ def decode_threads(asked: int | None = None, stream: VideoStream | None = None) 
         if not text.isdecimal() or int(text) < 1:
             raise OptionError(f"{_THREADS} is {text!r}, but must be a whole number from 1 on")
         return int(text)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     quick = stream is not None and stream.codec_context.name in _QUICK and stream.width * stream.height <= _LARGE
     return 1 if quick or cores == 1 or multiprocessing.parent_process() is not None else 3
 
@@ -120,3 +120,8 @@ def origin_of(container: InputContainer, stream: VideoStream) -> Fraction:
         return own or Fraction(0)
     start = Fraction(container.start_time, 1_000_000)  # FFmpeg rounds it to microseconds: prefer the exact value
     return own if own is not None and abs(own - start) <= Fraction(3, 2_000_000) else start
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

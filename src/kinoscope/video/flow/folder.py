@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +11,7 @@ from pathlib import Path
 from ...errors import KinoscopeError, OptionError
 from ...files import require_writable
 from ...progress import Progress, progress
+from ..opening import usable_cores
 from . import worker
 from .algorithms import estimator
 from .files import FlowStats, flow_path, is_finished
@@ -84,7 +84,7 @@ def flow_folder(
     outcome = FlowReport()
     found = [_task(name, path, Path(out), options, overwrite, preview, outcome) for name, path in videos.items()]
     tasks = [task for task in found if task is not None]
-    jobs = min(jobs or _cores(), len(tasks))
+    jobs = min(jobs or usable_cores(), len(tasks))
     size = sum(task.bytes for task in tasks)
     with progress("Measuring motion", size or None) as report, deferred_interrupt() as stopped:
         run = _in_turn(tasks, report, stopped) if jobs <= 1 else _in_parallel(tasks, jobs, report, stopped)
@@ -164,7 +164,3 @@ def _in_parallel(
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
