@@ -27,7 +27,7 @@ import torch
 
 from benchmarks.coclr_figure import draw_precision
 from benchmarks.results import ROOT, Section, data_folder, publish, table
-from kinoscope.coclr.clips import ClipOptions, Clips
+from kinoscope.clips.reader import ClipOptions, Clips
 from kinoscope.coclr.window_features import load_window_encoder, window_features
 from kinoscope.data.annotations import read_annotations, resolve_videos
 from kinoscope.data.playground import PlaygroundOptions, make_playground

@@ -25,8 +25,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.results import Section, data_folder, publish, table
-from kinoscope.coclr.clips import ClipOptions, Clips
-from kinoscope.coclr.footage import Effort
+from kinoscope.clips.footage import Effort
+from kinoscope.clips.reader import ClipOptions, Clips
 from kinoscope.coclr.views import sample_views
 from kinoscope.encoders.folder import find_videos
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.input_pipeline import WORKERS, Measured, rows
-from kinoscope.coclr.clips import ClipOptions, Clips
+from kinoscope.clips.reader import ClipOptions, Clips
 from tests.video.made_videos import make
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from kinoscope.clips.reader import Clips
 from kinoscope.coclr.classify import (
     ClassifyOptions,
     ClassifyTask,
@@ -18,7 +19,6 @@ from kinoscope.coclr.classify import (
     average_logits,
     classify_video,
 )
-from kinoscope.coclr.clips import Clips
 from kinoscope.coclr.window_features import WindowEncoder, load_window_encoder
 from kinoscope.engine import LoopOptions, fit
 from kinoscope.errors import OptionError

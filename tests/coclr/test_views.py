@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinoscope.coclr.clips import ClipOptions, Clips, Span
+from kinoscope.clips.reader import ClipOptions, Clips, Span
 from kinoscope.coclr.views import Pairing, draw_pairing, sample_views
 from kinoscope.video.augment import AugmentOptions
 from kinoscope.video.scaling import Frame

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinoscope.coclr.clips import Clips
+from kinoscope.clips.reader import Clips
+from kinoscope.clips.windows import crop_views, crop_window, read_windows, window_samples, window_starts
 from kinoscope.coclr.window_features import load_window_encoder, window_features
-from kinoscope.coclr.windows import crop_views, crop_window, read_windows, window_samples, window_starts
 from kinoscope.errors import OptionError, VideoError
 from kinoscope.video.streams import normalise
 

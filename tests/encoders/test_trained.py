@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from kinoscope.coclr.clips import ClipOptions, Clips
+from kinoscope.clips.reader import ClipOptions, Clips
 from kinoscope.coclr.network import ClipEncoder
 from kinoscope.data.features import read_features
 from kinoscope.encoders import Sampling, encoder_spec, extract_features, extract_folder, load_encoder

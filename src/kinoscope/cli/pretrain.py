@@ -124,7 +124,7 @@ def _pretraining(
     *,
     on_gpu: bool,
 ) -> Pretraining:
-    from ..coclr.clips import ClipOptions, Clips
+    from ..clips.reader import ClipOptions, Clips
     from ..coclr.pairs import PairedViews, shown_stream
     from ..coclr.schedule import Pretraining, plan
     from ..encoders.trained import TrainedSpec, folder_weights

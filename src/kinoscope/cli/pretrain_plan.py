@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..coclr.options import Method
 
 if TYPE_CHECKING:
-    from ..coclr.clips import Clips
+    from ..clips.reader import Clips
     from ..coclr.schedule import Pretraining
 
 SHOWN = 5

@@ -14,7 +14,7 @@ from .pretrain_options import StreamOptions
 from .pretrain_plan import SHOWN
 
 if TYPE_CHECKING:
-    from ..coclr.clips import Clips
+    from ..clips.reader import Clips
 
 PLAN = "pretrain.json"
 """What a run was begun with."""

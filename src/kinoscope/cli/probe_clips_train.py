@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..clips.reader import ClipOptions, Clips
 from ..coclr.classify import ClassifyOptions, ClassifyTask, Mode, average_logits, classify_video
-from ..coclr.clips import ClipOptions, Clips
 from ..encoders.encoder import choose_device
 from ..engine import LoopOptions, fit
 from ..evaluate.clip_protocols import ClipOutcome, probability_outcomes

@@ -21,16 +21,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
+from ..clips.reader import Clips
+from ..clips.windows import Crops, crop_window, read_windows
 from ..encoders.trained import pooled
 from ..engine import Task
 from ..engine.seeds import seed_weights
 from ..errors import OptionError
 from ..video.augment import AugmentOptions, apply_view, draw_view
 from ..video.streams import Stream, normalise
-from .clips import Clips
 from .options import step_decay
 from .window_features import WindowEncoder
-from .windows import Crops, crop_window, read_windows
 
 Mode = Literal["linear", "finetune", "scratch"]
 

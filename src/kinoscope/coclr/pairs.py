@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..clips.reader import Clips
 from ..video.augment import AugmentOptions, apply_jitter, draw_jitter
 from ..video.scaling import Frame
 from ..video.streams import Stream
-from .clips import Clips
 from .views import sample_views
 
 TrainedStream = Literal["rgb", "flow", "difference", "jitter"]

@@ -13,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 
+from ..clips.reader import Clips
 from ..video.augment import AugmentOptions, View, apply_view, draw_view
 from ..video.scaling import Frame
 from ..video.streams import Stream
-from .clips import Clips
 
 Role = Literal["query", "key"]
 Views = dict[str, dict[Stream, Frame]]

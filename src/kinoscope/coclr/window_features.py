@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..clips.reader import ClipOptions, Clips
+from ..clips.windows import crop_window, read_windows
 from ..data.feature_store import feature_path
 from ..data.features import Features, FeatureTime, read_features, write_features
 from ..encoders.trained import TrainedSpec, folder_weights, load_trained, trained_spec
 from ..errors import FeatureError, KinoscopeError, OutputError, VideoError
 from ..progress import Progress, progress
 from ..video.streams import Stream, normalise
-from .clips import ClipOptions, Clips
-from .windows import crop_window, read_windows
 
 _CLIPS_AT_ONCE = 8  # through the network together
 

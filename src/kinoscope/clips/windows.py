@@ -17,7 +17,7 @@ from ..video.augment import View, apply_view, evaluation_view
 from ..video.sampling import IntArray
 from ..video.scaling import Frame
 from ..video.streams import Stream
-from .clips import Clips
+from .reader import Clips
 
 Crops = Literal[1, 10]
 

@@ -11,7 +11,7 @@ from ..data.feature_store import feature_path
 from ..errors import KinoscopeError, OutputError, VideoError
 from ..files import require_writable
 from ..progress import progress
-from .clip_cache import Cached, Recipe, find_cached, size_of, write_cached
+from .cache import Cached, Recipe, find_cached, size_of, write_cached
 from .footage import Footage, survey
 from .parallel import in_parallel
 

@@ -15,7 +15,7 @@ from ..video.flow.encoding import FlowSettings
 from ..video.sampling import IntArray
 from ..video.scaling import Frame
 from ..video.streams import Stream, require_stream
-from .clip_cache import Cached, Recipe
+from .cache import Cached, Recipe
 from .footage import Effort, Footage, decode_rows, take_rows
 from .library import Library, LibraryBuilder
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinoscope.coclr import footage, library
-from kinoscope.coclr.clip_cache import _CHUNK, write_cached
-from kinoscope.coclr.clips import ClipOptions, Clips
-from kinoscope.coclr.parallel import in_parallel
+from kinoscope.clips import footage, library
+from kinoscope.clips.cache import _CHUNK, write_cached
+from kinoscope.clips.parallel import in_parallel
+from kinoscope.clips.reader import ClipOptions, Clips
 from kinoscope.errors import OptionError, OutputError, VideoError
 from kinoscope.video.flow.encoding import FlowSettings, decode_flow
 from kinoscope.video.flow.files import flow_path, write_flow
