@@ -6,19 +6,25 @@ videos stay where they are and are linked, at the moment of the picture.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files as package_files
 from pathlib import Path
 from string import Template
 
 from ..files import write_text
-from .html import clock, note_list, settings_block, text
+from .html import clock, text
 from .media import image_uri, link_to
+from .page import scriptless_page, styles
 
-_POLICY = "default-src 'none'; style-src '{style}'; img-src data:; base-uri 'none'; form-action 'none'"
+_BODY = """\
+<section class="query" aria-label="Query">
+$query
+</section>
+<section aria-label="Results">
+<ol class="sheet">
+$found
+</ol>
+</section>"""
 
 
 @dataclass(frozen=True)
@@ -66,18 +72,19 @@ def write_contact_sheet(path: str | Path, sheet: ContactSheet) -> None:
 
 def render_contact_sheet(sheet: ContactSheet, *, folder: Path | None = None) -> str:
     """The sheet's HTML; links are relative to ``folder``, where it will lie (the working directory when not given)."""
-    style = _asset("contact_sheet.css")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    found = "\n".join(_item(rank, each, folder) for rank, each in enumerate(sheet.found, 1))
-    return Template(_asset("contact_sheet.html")).substitute(
-        policy=_POLICY.format(style=f"sha256-{digest}"),
-        title=text(sheet.title),
-        subtitle=text(f"{len(sheet.found)} {sheet.kind}"),
-        style=style,
-        notes=note_list(sheet.notes),
+    body = Template(_BODY).substitute(
         query=_figure(sheet.query, "Query", folder),
-        found=found or '<li class="empty">Nothing was found.</li>',
-        settings=settings_block(sheet.settings),
+        found="\n".join(_item(rank, each, folder) for rank, each in enumerate(sheet.found, 1))
+        or '<li class="empty">Nothing was found.</li>',
+    )
+    return scriptless_page(
+        sheet.title,
+        f"{len(sheet.found)} {sheet.kind}",
+        body,
+        style=styles("contact_sheet"),
+        notes=sheet.notes,
+        settings=sheet.settings,
+        leads="pictures lead to the videos",
     )
 
 
@@ -110,7 +117,3 @@ def _similarity(value: float | None) -> str:
         return ""
     meter = f'<meter min="0" max="1" value="{max(value, 0.0):.3f}" aria-hidden="true"></meter>'
     return f'<span class="alike"><span class="unseen">similarity </span>{value:.3f}{meter}</span>'
-
-
-def _asset(name: str) -> str:
-    return (package_files(__package__) / "assets" / name).read_text(encoding="utf-8")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib.resources import files as package_files
 from pathlib import Path
 from string import Template
 
@@ -13,6 +10,7 @@ from .chart import chart_figure, chart_payload
 from .content import Report
 from .html import navigation, note_list, page_section, settings_block, summary_table, text
 from .media import Media, collect_media
+from .page import asset, page_head, policy_hash, styles
 from .payload import report_payload, script_json
 
 DEFAULT_EMBED_LIMIT = 64 * 1024 * 1024
@@ -48,17 +46,16 @@ def write_report(path: str | Path, report: Report, *, embed_limit: int = DEFAULT
 def render_report(report: Report, *, folder: Path | None = None, embed_limit: int = DEFAULT_EMBED_LIMIT) -> str:
     """The report's HTML; ``folder`` is where it will lie (the working directory when not given)."""
     media = collect_media(report.pages, folder, embed_limit)
-    style = _asset("report.css")
-    script = "(() => {\n'use strict';\n" + "\n".join(_asset(name) for name in _SCRIPTS) + "\n})();\n"
+    style = styles("charts", "report")
+    script = "(() => {\n'use strict';\n" + "\n".join(asset(name) for name in _SCRIPTS) + "\n})();\n"
     pages = [
         page_section(index, page, item) for index, (page, item) in enumerate(zip(report.pages, media, strict=True))
     ]
     data = report_payload(report, media) | {"charts": [chart_payload(chart) for chart in report.charts]}
-    return Template(_asset("report.html")).substitute(
-        policy=_policy(style, script, media),
+    return Template(asset("report.html")).substitute(
+        head=page_head(report.title, style, _policy(style, script, media)),
         title=text(report.title),
         subtitle=_subtitle(report),
-        style=style,
         intro=f'<p class="intro">{text(report.intro)}</p>' if report.intro else "",
         notes=note_list(report.notes),
         charts="\n".join(chart_figure(index, chart) for index, chart in enumerate(report.charts)),
@@ -76,13 +73,9 @@ def _policy(style: str, script: str, media: list[Media]) -> str:
     """Content security policy: our own style and script by their hashes, pictures and videos from this file only."""
     linked = " 'self' file:" if any(item.href for item in media) else ""
     return (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
+        f"default-src 'none'; style-src '{policy_hash(style)}'; script-src '{policy_hash(script)}'; img-src data:; "
         f"media-src blob:{linked}; base-uri 'none'; form-action 'none'"
     )
-
-
-def _hash(content: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode("ascii")
 
 
 def _media_element(index: int, media: Media) -> str:
@@ -97,7 +90,3 @@ def _subtitle(report: Report) -> str:
     if any(page.film for page in report.pages) or not report.pages:
         facts.append(f"{segments:,} segment{'' if segments == 1 else 's'}")
     return " · ".join([*facts, *([text(made)] if made else [])])
-
-
-def _asset(name: str) -> str:
-    return (package_files(__package__) / "assets" / name).read_text(encoding="utf-8")
