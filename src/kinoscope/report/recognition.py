@@ -1,0 +1,159 @@
+"""What a recogniser answered, and where in time it looked: one HTML file without any script.
+
+Every video has its answers and, for each clip that was looked at, a film strip with the attention under its pictures.
+The file loads nothing; the videos stay where they are and are linked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..files import write_text
+from .attention import Look, filmstrip, full_height, look_summary, overview
+from .html import clock, text
+from .media import link_to
+from .page import scriptless_page, styles
+
+__all__ = ["Look", "RecognitionPage", "VideoPage", "render_recognition_page", "write_recognition_page"]
+
+_OPEN = 3  # looks of a video that are unfolded
+_READING = (
+    "Under each picture stands how much the class token took of that moment: the mean over the heads as a bar (the "
+    "dashed line is where it would end if every moment were taken alike), then every head by itself, darker for more. "
+    "Rest the pointer on a bar for its exact value. Attention tells what was read, not why the answer was given."
+)
+
+
+@dataclass(frozen=True)
+class VideoPage:
+    """One video: what was answered, and the clips that were looked at."""
+
+    name: str
+    path: Path | None = None
+    """The video's file, which is linked."""
+    answers: Sequence[tuple[str, float]] = ()
+    """(label, probability), the most probable first."""
+    looks: Sequence[Look] = ()
+    """In the order of time."""
+    note: str = ""
+    """What a reader must know: damage, a clip shorter than the input."""
+
+
+@dataclass(frozen=True)
+class RecognitionPage:
+    """What the page shows."""
+
+    title: str
+    videos: Sequence[VideoPage]
+    notes: Sequence[str] = ()
+    """Warnings about all of it."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What made the page: command, model, versions, date."""
+
+
+def write_recognition_page(path: str | Path, page: RecognitionPage) -> None:
+    """Write ``page`` as one HTML file, atomically.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    write_text(path, render_recognition_page(page, folder=Path(path).parent))
+
+
+def render_recognition_page(page: RecognitionPage, *, folder: Path | None = None) -> str:
+    """The page's HTML; links are relative to ``folder``, where it will lie (the working directory when not given)."""
+    reads = any(look.mean is not None for video in page.videos for look in video.looks)
+    parts = [f'<p class="intro">{text(_READING)}</p>'] if reads else []
+    parts += [_video(number, video, folder) for number, video in enumerate(page.videos, 1)]
+    return scriptless_page(
+        page.title,
+        f"{len(page.videos):,} video{'' if len(page.videos) == 1 else 's'}",
+        "\n".join(parts) if page.videos else '<p class="empty">No video was recognised.</p>',
+        style=styles("filmstrip", "recognition"),
+        notes=page.notes,
+        settings=page.settings,
+    )
+
+
+def video_link(name: str, path: Path | None, folder: Path | None, time: float | None = None) -> str:
+    """A video's name, as a link to its file at ``time`` seconds if it has one."""
+    shown = f"<bdi>{text(name)}</bdi>"
+    if path is None:
+        return shown
+    moment = "" if time is None else f"#t={max(time, 0.0):.2f}"
+    return f'<a href="{text(link_to(path, folder) + moment)}">{shown}</a>'
+
+
+def answer_rows(answers: Sequence[tuple[str, float]]) -> str:
+    """Rows of a table: label, bar, probability."""
+    return "\n".join(
+        f'<tr><th scope="row"><bdi>{text(label)}</bdi></th><td class="share-cell">{share_bar(probability)}</td>'
+        f'<td class="num">{probability:.3f}</td></tr>'
+        for label, probability in answers
+    )
+
+
+def share_bar(share: float, kind: str = "") -> str:
+    """A share from 0 to 1 as a bar."""
+    width = 100 * min(max(share, 0.0), 1.0) if share == share else 0.0  # NaN is none
+    bar = f'<rect width="{width:.1f}" height="1"/>'
+    return f'<svg class="share {kind}" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">{bar}</svg>'
+
+
+def _video(number: int, video: VideoPage, folder: Path | None) -> str:
+    name = video_link(video.name, video.path, folder, video.looks[0].start if video.looks else None)
+    note = f'<p class="video-note">{text(video.note)}</p>' if video.note else ""
+    answers = (
+        f'<table class="answers"><caption class="unseen">Answers</caption><tbody>\n{answer_rows(video.answers)}\n'
+        "</tbody></table>"
+        if video.answers
+        else '<p class="empty">No answer.</p>'
+    )
+    return "\n".join(
+        [
+            f'<section class="card video" aria-labelledby="video-{number}">',
+            f'<header class="page-head"><h2 id="video-{number}">{name}</h2>',
+            f"<p>{_facts(video)}</p></header>{note}",
+            answers,
+            _looks(number, video),
+            "</section>",
+        ]
+    )
+
+
+def _facts(video: VideoPage) -> str:
+    if not video.looks:
+        return "no clip shown"
+    count = f"{len(video.looks)} clip{'' if len(video.looks) == 1 else 's'}"
+    begin, end = min(look.start for look in video.looks), max(look.end for look in video.looks)
+    return f"{count} from {clock(begin)} to {clock(end)}"
+
+
+def _looks(number: int, video: VideoPage) -> str:
+    """The film strips; of several clips first where in the whole video it looked."""
+    looks, height = video.looks, full_height(video.looks)
+    anchors = [f"look-{number}-{rank}" for rank in range(1, len(looks) + 1)]
+    parts = []
+    if len(looks) > 1 and any(look.mean is not None for look in looks):
+        parts.append(f"<h3>Over the whole video</h3>{overview(looks, anchors, height)}")
+    for rank, (look, anchor) in enumerate(zip(looks, anchors, strict=True), 1):
+        which = f"Clip {rank} of {len(looks)}" if len(looks) > 1 else "The clip"
+        head = f"{which} · {clock(look.start)} – {clock(look.end)}"
+        told = "".join(
+            f'<span class="told">{part}</span>' for part in (_answered(look), text(look_summary(look))) if part
+        )
+        unfolded = " open" if rank <= _OPEN else ""
+        parts.append(
+            f'<details class="look" id="{anchor}"{unfolded}><summary>{head} {told}</summary>'
+            f"{filmstrip(look, video.name, height)}</details>"
+        )
+    return "\n".join(parts)
+
+
+def _answered(look: Look) -> str:
+    if not look.answers:
+        return ""
+    label, probability = look.answers[0]
+    return f"<bdi>{text(label)}</bdi> {probability:.3f}"
