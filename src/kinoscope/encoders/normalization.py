@@ -1,4 +1,4 @@
-"""What stands between the convolutions of the clip networks, and how their channels shrink for small machines."""
+"""What the clip networks share: normalisation, how convolutions begin, how channels shrink for small machines."""
 
 from __future__ import annotations
 
@@ -33,6 +33,20 @@ def norm(normalization: Normalization, channels: int) -> nn.Module:
     raise OptionError(f"normalization is {normalization!r}, but must be one of: {known}")
 
 
-def scaled(channels: int, width: float) -> int:
+def set_epsilon(network: nn.Module, epsilon: float) -> None:
+    """Let every batch norm of ``network`` add ``epsilon`` to its variances; published weights were trained with it."""
+    for layer in network.modules():
+        if isinstance(layer, (nn.BatchNorm3d, nn.SyncBatchNorm)):
+            layer.eps = epsilon
+
+
+def initialize(network: nn.Module, mode: Literal["fan_in", "fan_out"] = "fan_out") -> None:
+    """He et al.'s normal distribution over the fan in or out, for every convolution."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv3d) and not layer.weight.is_meta:  # where it takes seconds, for nothing
+            nn.init.kaiming_normal_(layer.weight, mode=mode, nonlinearity="relu")
+
+
+def scaled(channels: float, width: float) -> int:
     """``channels`` times ``width``, as a multiple of 8 and at least 8: vector units like these numbers."""
     return max(8, 8 * round(channels * width / 8))

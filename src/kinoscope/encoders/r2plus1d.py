@@ -1,7 +1,12 @@
-"""R(2+1)D-18 (Tran et al., CVPR 2018, "A Closer Look at Spatiotemporal Convolutions").
+"""R(2+1)D-18 and -34 (Tran et al., CVPR 2018, "A Closer Look at Spatiotemporal Convolutions").
 
 A 3×3×3 convolution becomes a 1×3×3 and a 3×1×1 one with M channels between them, M chosen so that the number of
 parameters stays (their section 3.5). Layers are named as in the widespread PyTorch releases of it.
+
+The 18 layers are those of torchvision, where both convolutions of a block have the M of the first. The 34 layers are
+those of the weights pretrained on IG65M (Ghadiyaram et al., CVPR 2019), converted from Caffe2: there each convolution
+has its own M, and batch norms add 0.001 to their variances. (The PyTorch release also copies Caffe2's momentum of 0.9,
+which in PyTorch means to forget at once; ours is PyTorch's 0.1.)
 """
 
 from __future__ import annotations
@@ -9,12 +14,14 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .normalization import Normalization, norm, scaled
-from .resnet2d3d import initialize
+from .normalization import Normalization, initialize, norm, scaled, set_epsilon
+from .reduction import Reduction, end_with
 
 _STAGES = (64, 128, 256, 512)
-_BLOCKS = 2
+_BLOCKS_18, _BLOCKS_34 = (2, 2, 2, 2), (3, 4, 6, 3)
 _STEM_BETWEEN = 45  # M of the first layer: it is not 3×3×3, and was chosen by hand
+_CAFFE2_EPSILON = 1e-3
+_REDUCED = 256
 
 
 def between(inputs: int, outputs: int) -> int:
@@ -35,13 +42,17 @@ class Conv2Plus1d(nn.Sequential):
 
 
 class BasicBlock(nn.Module):
-    """Two factorised convolutions beside a shortcut; both have the M of the first."""
+    """Two factorised convolutions beside a shortcut; both have the M of the first, or each its own (``own_middle``)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, normalization: Normalization) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, normalization: Normalization, *, own_middle: bool = False
+    ) -> None:
         super().__init__()
         middle = between(inputs, outputs)
         first = Conv2Plus1d(inputs, middle, outputs, stride, normalization)
         self.conv1 = nn.Sequential(first, norm(normalization, outputs), nn.ReLU(inplace=True))
+        if own_middle:
+            middle = between(outputs, outputs)
         second = Conv2Plus1d(outputs, middle, outputs, 1, normalization)
         self.conv2 = nn.Sequential(second, norm(normalization, outputs))
         self.downsample = nn.Sequential()
@@ -60,9 +71,18 @@ class R2Plus1d(nn.Module):
     Args:
         width: all channels are multiplied by it.
         normalization: see :func:`.normalization.norm`.
+        reduction: C becomes 256, see :mod:`.reduction`.
+        deep: 34 layers as in the weights from IG65M, not 18.
     """
 
-    def __init__(self, width: float = 1.0, normalization: Normalization = "batch") -> None:
+    def __init__(
+        self,
+        width: float = 1.0,
+        normalization: Normalization = "batch",
+        reduction: Reduction = "none",
+        *,
+        deep: bool = False,
+    ) -> None:
         super().__init__()
         channels, middle = scaled(_STAGES[0], width), max(8, round(_STEM_BETWEEN * width))
         self.stem = nn.Sequential(
@@ -74,17 +94,22 @@ class R2Plus1d(nn.Module):
             nn.ReLU(inplace=True),
         )
         stages: list[nn.Sequential] = []
-        for number, outputs in enumerate(_STAGES, 1):
+        for number, (outputs, blocks) in enumerate(zip(_STAGES, _BLOCKS_34 if deep else _BLOCKS_18, strict=True), 1):
             outputs = scaled(outputs, width)
             stage = nn.Sequential()
-            for block in range(_BLOCKS):
+            for block in range(blocks):
                 stride = 2 if block == 0 and number > 1 else 1
-                stage.append(BasicBlock(channels, outputs, stride, normalization))
+                stage.append(BasicBlock(channels, outputs, stride, normalization, own_middle=deep))
                 channels = outputs
             stages.append(stage)
+        if reduction != "none":
+            inputs, channels = channels, scaled(_REDUCED, width)
+            end_with(stages[-1], reduction, BasicBlock(inputs, channels, 1, normalization, own_middle=deep))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.width = channels
         initialize(self)
+        if deep:
+            set_epsilon(self, _CAFFE2_EPSILON)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Shape: [B, 3, T, H, W] -> [B, C, ⌈T/8⌉, ⌈H/16⌉, ⌈W/16⌉]."""

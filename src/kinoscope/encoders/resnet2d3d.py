@@ -9,10 +9,12 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .normalization import Normalization, norm, scaled
+from .normalization import Normalization, initialize, norm, scaled
+from .reduction import REDUCED, Bottleneck3d, Reduction, end_with
 
 _STAGES = ((3, 64, False), (4, 128, False), (6, 256, True), (3, 512, True))  # blocks, channels inside, looks at time
-_EXPANSION = 4
+EXPANSION = 4
+"""Channels that leave a bottleneck for each one inside."""
 
 
 class Bottleneck(nn.Module):
@@ -20,7 +22,7 @@ class Bottleneck(nn.Module):
 
     def __init__(self, inputs: int, inside: int, stride: int, temporal: bool, normalization: Normalization) -> None:
         super().__init__()
-        outputs, time = inside * _EXPANSION, 3 if temporal else 1
+        outputs, time = inside * EXPANSION, 3 if temporal else 1
         self.conv1 = nn.Conv3d(inputs, inside, (time, 1, 1), padding=(time // 2, 0, 0), bias=False)
         self.bn1 = norm(normalization, inside)
         self.conv2 = nn.Conv3d(inside, inside, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False)
@@ -45,9 +47,12 @@ class ResNet2d3d(nn.Module):
     Args:
         width: all channels are multiplied by it.
         normalization: see :func:`.normalization.norm`.
+        reduction: C becomes 512, see :mod:`.reduction`.
     """
 
-    def __init__(self, width: float = 1.0, normalization: Normalization = "batch") -> None:
+    def __init__(
+        self, width: float = 1.0, normalization: Normalization = "batch", reduction: Reduction = "none"
+    ) -> None:
         super().__init__()
         channels = scaled(64, width)
         self.conv1 = nn.Conv3d(3, channels, (5, 7, 7), 2, (2, 3, 3), bias=False)
@@ -60,11 +65,14 @@ class ResNet2d3d(nn.Module):
             for block in range(blocks):
                 stride = 2 if block == 0 and number > 1 else 1
                 stage.append(Bottleneck(channels, inside, stride, temporal, normalization))
-                channels = inside * _EXPANSION
+                channels = inside * EXPANSION
             stages.append(stage)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        self.width = channels
         initialize(self)
+        if reduction != "none":
+            inputs, channels = channels, scaled(REDUCED, width)
+            end_with(self.layer4, reduction, Bottleneck3d(inputs, channels, normalization))
+        self.width = channels
 
     def forward(self, clip: Tensor) -> Tensor:
         """Shape: [B, 3, T, H, W] -> [B, C, ⌈T/2⌉, ⌈H/32⌉, ⌈W/32⌉]."""
@@ -73,10 +81,3 @@ class ResNet2d3d(nn.Module):
         x = self.layer2(x)  # [B, 512, ⌈T/2⌉, ⌈H/8⌉, ⌈W/8⌉]
         x = self.layer3(x)  # [B, 1024, ⌈T/2⌉, ⌈H/16⌉, ⌈W/16⌉]
         return self.layer4(x)  # [B, 2048, ⌈T/2⌉, ⌈H/32⌉, ⌈W/32⌉]
-
-
-def initialize(network: nn.Module) -> None:
-    """He et al.'s normal distribution over the fan out, for every convolution."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv3d) and not layer.weight.is_meta:  # where it takes seconds, for nothing
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

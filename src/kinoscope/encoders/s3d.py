@@ -23,8 +23,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .i3d import INCEPTION, Branches
+from .i3d import ADDED, INCEPTION, Branches, inception
 from .normalization import Normalization, norm, scaled
+from .reduction import Reduction
 
 _STEM = (64, 64, 192)
 MIXED = tuple(INCEPTION)
@@ -43,14 +44,13 @@ class Channels:
     stem: tuple[int, int, int] = _STEM
     """Of Conv_1a, Conv_2b and Conv_2c."""
     mixed: tuple[Branches, ...] = tuple(INCEPTION.values())
-    """Of the Inception modules."""
+    """Of the Inception modules; one more than published is called ``Mixed_5d``."""
 
     @classmethod
-    def of_width(cls, width: float) -> Channels:
-        """The published numbers times ``width``, as multiples of 8."""
+    def of_width(cls, width: float, reduction: Reduction = "none") -> Channels:
+        """The published numbers times ``width``, as multiples of 8; a reduction has its own, see :mod:`.reduction`."""
         first, second, third = (scaled(channels, width) for channels in _STEM)
-        mixed = (tuple(scaled(channels, width) for channels in branches) for branches in INCEPTION.values())
-        return cls((first, second, third), tuple(cast("Branches", branches) for branches in mixed))
+        return cls((first, second, third), tuple(inception(width, reduction).values()))
 
 
 class PointConv(nn.Module):
@@ -141,7 +141,7 @@ class S3D(nn.Sequential):
         self.add_module("Conv_2b", PointConv(first, second, normalization))
         self.add_module("Conv_2c", SeparableConv(second, third, 3, 1, normalization))
         inputs = third
-        for name, branches in zip(MIXED, channels.mixed, strict=True):
+        for name, branches in zip((*MIXED, ADDED), channels.mixed, strict=False):
             if name in _POOL_BEFORE:
                 pool, kernel, stride, padding = _POOL_BEFORE[name]
                 self.add_module(pool, nn.MaxPool3d(kernel, stride, padding))
