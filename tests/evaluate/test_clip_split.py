@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kinoscope.data.hold_out import carve_validation
 from kinoscope.data.segments import Annotations, Segment, VideoAnnotation
 from kinoscope.errors import AnnotationError
-from kinoscope.evaluate.clip_split import carve_validation, split_clips
+from kinoscope.evaluate.clip_split import split_clips
 
 
 def labelled(*rows: tuple[str, str, str | None]) -> Annotations:

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinoscope.data.features import Features, FeatureTime
+from kinoscope.data.hold_out import hold_out
 from kinoscope.data.segments import Annotations, Segment, VideoAnnotation
 from kinoscope.errors import AnnotationError, FeatureError, OptionError
 from kinoscope.evaluate import split_videos
-from kinoscope.evaluate.probe_split import choose_split, hold_out
+from kinoscope.evaluate.probe_split import choose_split
 from kinoscope.evaluate.snippets import label_snippets, normalise_rows, read_snippets, shared_videos
 
 from . import probe_cases as cases

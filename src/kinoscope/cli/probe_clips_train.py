@@ -12,12 +12,13 @@ import numpy as np
 
 from ..clips.reader import ClipOptions, Clips
 from ..coclr.classify import ClassifyOptions, ClassifyTask, Mode, average_logits, classify_video
+from ..data.hold_out import carve_validation
 from ..encoders.encoder import choose_device
 from ..engine import LoopOptions, fit
 from ..evaluate.clip_protocols import ClipOutcome, probability_outcomes
-from ..evaluate.clip_split import ClipSplit, carve_validation
-from ..evaluate.reasons import plural
+from ..evaluate.clip_split import ClipSplit
 from ..progress import progress
+from ..wording import plural
 
 if TYPE_CHECKING:
     from ..coclr.window_features import WindowEncoder

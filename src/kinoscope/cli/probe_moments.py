@@ -74,8 +74,9 @@ def show_moments(everything: Mapping[str, Any]) -> None:
 def _same_videos(stores: Sequence[FeatureStore], annotations: Annotations) -> tuple[ProbeSplit, list[str]]:
     """The split of the videos that every folder has, and what a reader should know of the choice."""
     from ..evaluate import split_videos
-    from ..evaluate.reasons import flaw_reasons, plural
+    from ..evaluate.reasons import flaw_reasons
     from ..evaluate.snippets import shared_videos
+    from ..wording import plural
 
     shared, others = shared_videos(stores, annotations)
     everywhere = "in every folder" if len(stores) > 1 else "in the folder"
@@ -107,7 +108,7 @@ def _each(stores: Sequence[FeatureStore], probe: Callable[[FeatureStore], Probe]
 
 def _odd_features(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """What looks wrong in the features themselves."""
-    from ..evaluate.reasons import plural
+    from ..wording import plural
 
     remarks = []
     for result in results:

@@ -10,11 +10,11 @@ from ..data.annotations import read_annotations
 from ..data.boundaries import read_boundaries, read_boundary_durations
 from ..data.boundary_truth import BoundaryTruth, boundary_truth, is_gebd, read_gebd
 from ..errors import AnnotationError
+from ..wording import plural
 from . import reasons as why
 from .boundaries import DISTANCES, LEAST_CONSISTENCY, BoundaryResult, evaluate_boundaries
 from .names import match_folders
 from .protocols import get_protocol
-from .reasons import plural
 from .result import Reason
 from .subsets import choose_subset
 

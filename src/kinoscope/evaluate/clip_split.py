@@ -14,16 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.clip_parts import part_remarks
+from ..data.hold_out import hold_out
 from ..data.segments import Annotations, VideoAnnotation
 from ..errors import AnnotationError
+from ..wording import plural
 from .matching import Ints
-from .probe_split import hold_out
-from .reasons import plural
 
 _TRAINING = ("train", "training")
 _HELD_OUT = ("test", "testing", "validation", "val", "valid")
 _TEST_SHARE = 0.3
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -80,18 +80,6 @@ def split_clips(annotations: Annotations, seed: int = 0) -> ClipSplit:
     return _checked(train, test, {name: labels[name] for name in (*train, *test)}, rule, annotations)
 
 
-def carve_validation(labels: Ints, share: float, seed: int = 0) -> tuple[Ints, Ints]:
-    """Training videos in two parts: those to learn from, and those on which something may be chosen.
-
-    A ``share`` of each class goes to the second part, at least one video of every class that has two; a class of one
-    video is learned from. Shape: [N] -> [n], [m], ascending positions.
-    """
-    if share <= 0:
-        return np.arange(len(labels)), np.empty(0, dtype=np.int64)
-    held = hold_out(labels, share, np.random.default_rng(seed))  # [N]
-    return np.flatnonzero(~held), np.flatnonzero(held)
-
-
 def _only_label(name: str, video: VideoAnnotation, annotations: Annotations) -> str:
     """The class of a whole video; ActivityNet's JSON gives it by its segments, if they agree."""
     found = {video.label} if video.label is not None else {segment.label for segment in video.segments}
@@ -136,19 +124,5 @@ def _checked(
     if len(learned) < 2:
         problem = f"all {plural(len(train), 'training video')} show {next(iter(learned))!r}: nothing to tell apart"
         raise AnnotationError(problem, where=where, cure="label videos of at least two classes")
-    return ClipSplit(train, test, labels, rule, tuple(_remarks(learned, Counter(labels[name] for name in test))))
-
-
-def _remarks(learned: Counter[str], tested: Counter[str]) -> list[str]:
-    remarks = []
-    if unseen := sorted(set(tested) - set(learned)):
-        count = sum(tested[label] for label in unseen)
-        remarks.append(f"no training video shows {_list(unseen)}: {plural(count, 'test video')} cannot be told right")
-    if single := sorted(label for label, count in learned.items() if count == 1):
-        remarks.append(f"learned from a single video each: {_list(single)}")
-    return remarks
-
-
-def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(repr, names[:_SHOWN])) + more
+    tested = Counter(labels[name] for name in test)
+    return ClipSplit(train, test, labels, rule, tuple(part_remarks(learned, tested, "video")))

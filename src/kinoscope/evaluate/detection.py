@@ -16,12 +16,12 @@ import numpy as np
 from ..data.annotations import read_annotations, read_predictions
 from ..data.segments import Annotations, Segment
 from ..errors import AnnotationError
+from ..wording import plural
 from . import reasons as why
 from .arrays import distinct_rows, score_arrays
 from .matching import Ints, SegmentTable
 from .names import match_folders
 from .protocols import Protocol, get_protocol
-from .reasons import plural
 from .result import DetectionResult, Reason
 from .subsets import choose_subset
 

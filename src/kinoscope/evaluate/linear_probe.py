@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data.hold_out import carve_validation
 from ..errors import FeatureError, OptionError
-from .clip_split import carve_validation
 from .matching import Floats, Ints
 
 if TYPE_CHECKING:

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from ..data.features import Features
+from ..data.hold_out import hold_out
 from ..data.segments import Annotations
 from ..errors import OptionError
 from .bootstrap import Interval
 from .logistic import Logistic, blocks, fit_logistic
 from .matching import Bools, Floats
 from .probe_counts import Difference, ProbeCounts, count_answers, mean_counts, measure, middle, resample
-from .probe_split import ProbeSplit, check_seeds, choose_split, hold_out
+from .probe_split import ProbeSplit, check_seeds, choose_split
 from .snippets import Rows, Snippets, read_snippets
 
 _FLAT = 1e-6  # a channel that varies less, relative to its size, holds nothing but rounding

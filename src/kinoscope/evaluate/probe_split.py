@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.hold_out import hold_out
 from ..data.segments import Annotations
 from ..data.training_part import training_part
 from ..errors import AnnotationError, FeatureError, OptionError
-from .matching import Bools, Ints
-from .reasons import plural
+from ..wording import plural
 
 _HELD_OUT = ("test", "testing", "validation", "val", "valid")
 _TEST_SHARE = 0.3
@@ -79,21 +79,6 @@ def check_seeds(seed: int | Sequence[int]) -> tuple[int, ...]:
     if not seeds or min(seeds) < 0:
         raise OptionError(f"seeds are {list(seeds)}, but must be one or more numbers of at least 0", cure="0 is usual")
     return seeds
-
-
-def hold_out(kinds: Ints, share: float, rng: np.random.Generator) -> Bools:
-    """A random ``share`` of the videos of each kind, at least one of any kind that has two. Shape: [V] -> [V].
-
-    Args:
-        kinds: a number per video; videos of one number are alike.
-        share: between 0 and 1.
-    """
-    chosen = np.zeros(len(kinds), dtype=bool)
-    for kind in np.unique(kinds):
-        members = rng.permutation(np.flatnonzero(kinds == kind))
-        count = min(max(1, round(share * len(members))), len(members) - 1)
-        chosen[members[:count]] = True
-    return chosen
 
 
 def _held_out(annotations: Annotations, known: Collection[str]) -> Annotations:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..data.annotations_checks import nearest
 from ..data.segments import Annotations, Flaw, video_name
+from ..wording import plural
 from .matching import SegmentTable
 from .result import Reason
 
@@ -127,11 +128,6 @@ def scored_truth(ground_truth: Annotations) -> list[Reason]:
         return []
     text = f"{plural(count, 'true segment')} with a score: is the ground truth perhaps a file of predictions?"
     return [Reason("scored_ground_truth", count, text)]
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 video``, ``2 videos``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _hints(names: Sequence[str], known: Collection[str]) -> dict[str, str]:

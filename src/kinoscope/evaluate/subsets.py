@@ -6,8 +6,8 @@ from collections import Counter
 
 from ..data.segments import Annotations
 from ..errors import AnnotationError, OptionError
+from ..wording import plural
 from .protocols import Protocol
-from .reasons import plural
 from .result import Reason
 
 _FULL_NAMES = {"val": "validation", "valid": "validation", "testing": "test", "training": "train"}
