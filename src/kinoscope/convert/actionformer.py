@@ -14,8 +14,9 @@ from torch import Tensor
 from ..errors import OptionError, WeightError
 from ..localize.network import ActionFormer
 from ..localize.options import ActionFormerOptions
+from .matching import require_match, tensors_in
 
-_LISTED = 8
+_CURE = "give an official ActionFormer checkpoint, for example the THUMOS14 release"
 
 
 def load_actionformer(state_dict: Mapping[str, Any], *, heads: int = 4, window: int = 19) -> ActionFormer:
@@ -29,40 +30,15 @@ def load_actionformer(state_dict: Mapping[str, Any], *, heads: int = 4, window: 
     Raises:
         WeightError: tensors are missing, unknown or of another shape; they are named.
     """
-    weights = _tensors(state_dict)
+    weights = tensors_in(state_dict, ("state_dict_ema", "state_dict"))
     try:
         options = _options(weights, heads, window)
     except OptionError as error:
         raise WeightError(f"no ActionFormer has these sizes: {error.problem}", cure=error.cure) from error
     network = ActionFormer(options)
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    problems = [f"{name} is missing" for name in expected if name not in found]
-    problems += [f"{name} is unknown" for name in found if name not in expected]
-    problems += [
-        f"{name} is {list(found[name])}, but {list(shape)} fits"
-        for name, shape in expected.items()
-        if name in found and found[name] != shape
-    ]
-    if problems:
-        rest = f" and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
-        raise WeightError(
-            f"{len(problems)} tensors do not match: {'; '.join(problems[:_LISTED])}{rest}",
-            cure="give an official ActionFormer checkpoint, for example the THUMOS14 release",
-        )
+    require_match({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}, weights, _CURE)
     network.load_state_dict(weights)
     return network.eval()
-
-
-def _tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    for key in ("state_dict_ema", "state_dict"):
-        inner = checkpoint.get(key)
-        if isinstance(inner, Mapping):
-            checkpoint = inner
-            break
-    return {
-        str(name).removeprefix("module."): tensor for name, tensor in checkpoint.items() if isinstance(tensor, Tensor)
-    }
 
 
 def _options(weights: Mapping[str, Tensor], heads: int, window: int) -> ActionFormerOptions:
@@ -73,7 +49,7 @@ def _options(weights: Mapping[str, Tensor], heads: int, window: int) -> ActionFo
     except (KeyError, ValueError) as error:
         raise WeightError(
             f"not an ActionFormer checkpoint: {error} is missing or has another number of dimensions",
-            cure="give an official ActionFormer checkpoint, for example the THUMOS14 release",
+            cure=_CURE,
         ) from error
     return ActionFormerOptions(
         input_width,

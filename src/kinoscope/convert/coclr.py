@@ -17,11 +17,11 @@ from torch import Tensor
 from ..coclr.network import ClipEncoder
 from ..encoders.s3d import S3D, Channels, channels_of
 from ..errors import WeightError
+from .matching import fill, tensors_in
 
 _CURE = "give an official checkpoint of CoCLR or InfoNCE, or its state dict"
 _QUERY = "encoder_q."
 _FIRST = "Conv_1a.conv1.weight"
-_LISTED = 8
 _IN_BLOCK = {  # block, then place in it → layer; the places between are pools
     "block1": {0: "Conv_1a"},
     "block2": {1: "Conv_2b", 2: "Conv_2c"},
@@ -53,10 +53,8 @@ def load_coclr_s3d(checkpoint: Mapping[str, Any]) -> ClipEncoder:
     gating = any(".gating_b" in name for name in state)
     with torch.device("meta"):  # sizes are compared before any memory is taken
         network = ClipEncoder(S3D(channels, gating=gating), _projected(state))
-    _require_match({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}, state)
-    floats = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    network.load_state_dict(floats, assign=True)
-    return network.eval().requires_grad_(False)
+    fill(network, state, _CURE)
+    return network
 
 
 def width_of(network: ClipEncoder) -> float:
@@ -84,7 +82,7 @@ def _query(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors of the query encoder in our names, each once."""
     nested = [value for value in checkpoint.values() if isinstance(value, Mapping)]
     for candidate in (checkpoint, *nested):
-        tensors = {str(name).removeprefix("module."): t for name, t in candidate.items() if isinstance(t, Tensor)}
+        tensors = tensors_in(candidate, nested=())
         if any(name.startswith(_QUERY) for name in tensors):
             tensors = {name.removeprefix(_QUERY): t for name, t in tensors.items() if name.startswith(_QUERY)}
         renamed = {name: _our_name(name) for name in tensors}
@@ -116,16 +114,3 @@ def _each_once(tensors: Mapping[str, Tensor], renamed: Mapping[str, str]) -> dic
             raise WeightError(problem, cure="the file was changed after training: get it again")
         state.setdefault(ours, tensor)
     return state
-
-
-def _require_match(expected: Mapping[str, tuple[int, ...]], state: Mapping[str, Tensor]) -> None:
-    problems = [f"{name} is missing" for name in expected if name not in state]
-    problems += [f"{name} is unknown" for name in state if name not in expected]
-    problems += [
-        f"{name} is {list(state[name].shape)}, but {list(shape)} fits"
-        for name, shape in expected.items()
-        if name in state and tuple(state[name].shape) != shape
-    ]
-    if problems:
-        rest = f" and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
-        raise WeightError(f"{len(problems)} tensors do not match: {'; '.join(problems[:_LISTED])}{rest}", cure=_CURE)
