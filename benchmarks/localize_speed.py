@@ -56,7 +56,7 @@ def save_random_head(folder: Path) -> None:
     import torch
 
     from kinoscope.encoders import encoder_spec
-    from kinoscope.localize.feature_spec import FeatureSpec
+    from kinoscope.data.feature_spec import FeatureSpec
     from kinoscope.localize.localizer import Localizer
     from kinoscope.localize.network import ActionFormer
     from kinoscope.localize.options import ActionFormerOptions

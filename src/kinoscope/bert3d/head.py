@@ -118,7 +118,6 @@ class BertHead(nn.Module):
         keep: in training each token stays a key and a value with this probability; the class token always does.
         initialization: ``bert5`` (most backbones): class token and positions N(0, 0.02), linear layers as the framework
             has them. ``bert2`` (I3D): class token and positions N(0, C^-1/2), linear layers N(0, 0.02) without bias.
-        normalize_input: L2-normalise each token first, as the released I3D models do.
         positions: ``learned``, ``sinusoidal`` (fixed), or ``none``: then the head cannot know the order.
         readout: ``class-token``; or ``mean`` of the tokens, without a class token.
         standard_norm: the framework's layer norm instead of the released code's.
@@ -140,7 +139,6 @@ class BertHead(nn.Module):
         dropout: float = 0.1,
         keep: float = 0.8,
         initialization: Initialization = "bert5",
-        normalize_input: bool = False,
         positions: Positions = "learned",
         readout: Readout = "class-token",
         standard_norm: bool = False,
@@ -151,7 +149,7 @@ class BertHead(nn.Module):
         if tokens < 1 or layers < 1:
             raise OptionError(f"tokens is {tokens} and layers {layers}, but both must be at least 1")
         self.width, self.tokens, self.keep, self.dropout = width, tokens, keep, dropout
-        self.normalize_input, self.sinusoidal = normalize_input, positions == "sinusoidal"
+        self.sinusoidal = positions == "sinusoidal"
         self.lead = int(readout == "class-token")
         self.class_token = nn.Parameter(torch.empty(1, 1, width)) if self.lead else None
         self.positions = nn.Parameter(torch.empty(1, self.lead + tokens, width)) if positions == "learned" else None
@@ -187,7 +185,7 @@ class BertHead(nn.Module):
 
     def _embedded(self, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The sequence with positions, and who is a key for others. Shape: -> [B, S, C], [B, S]."""
-        x = F.normalize(tokens, dim=-1) if self.normalize_input else tokens
+        x = tokens
         if self.class_token is not None:
             x = torch.cat((self.class_token.expand(len(x), -1, -1), x), dim=1)  # [B, N, C] -> [B, 1 + N, C]
         if (positions := self._positions(tokens.shape[1], x)) is not None:

@@ -36,10 +36,11 @@ class HeadOptions:
     """Width of the hidden layer of the others; by default as many parameters as bert has."""
     reduce: int | None = None
     """Channels that tokens are reduced to by a linear layer first, whatever the head; by default they stay as they are."""
-    initialization: Initialization = "bert5"
-    """bert: bert5, or bert2 as for I3D."""
-    normalize_input: bool = False
-    """bert: L2-normalise each token first, as the released I3D models do."""
+    normalize: bool = True
+    """L2-normalise each token first, whatever the head: as the released I3D models do. On frozen features the head
+    learns order far better with it (docs/results.md)."""
+    initialization: Initialization = "bert2"
+    """bert: bert2 as for I3D, with positions as large as normalised tokens; or bert5 as for the other backbones."""
     positions: Positions = "learned"
     """bert: learned, sinusoidal or none."""
     readout: Readout = "class-token"
@@ -99,7 +100,6 @@ def _bert(options: HeadOptions, width: int, tokens: int) -> BertHead:
         dropout=options.head_dropout,
         keep=options.keep,
         initialization=options.initialization,
-        normalize_input=options.normalize_input,
         positions=options.positions,
         readout=options.readout,
     )

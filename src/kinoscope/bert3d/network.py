@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -10,21 +11,35 @@ from .rivals import without_places
 
 
 class TokenClassifier(nn.Module):
-    """Tokens of a clip → logits: an optional reduction of channels, the head, dropout, a linear layer.
+    """Tokens of a clip → logits: standardised, reduced, normalised where wanted; the head, dropout, a linear layer.
 
     Args:
         head: tokens [B, N, C], mask [B, N] -> feature [B, ``width``].
+        width: C of the tokens.
         classes: K.
         dropout: before the linear layer; 0.8 as published.
-        reduce: channels (inputs, outputs) of a linear layer before the head.
+        reduce: channels that tokens are reduced to by a linear layer before the head.
+        normalize: L2-normalise the tokens that the head sees.
     """
 
+    center: Tensor
+    scale: Tensor
+
     def __init__(
-        self, head: nn.Module, classes: int, dropout: float = 0.8, reduce: tuple[int, int] | None = None
+        self,
+        head: nn.Module,
+        width: int,
+        classes: int,
+        dropout: float = 0.8,
+        *,
+        reduce: int | None = None,
+        normalize: bool = False,
     ) -> None:
         super().__init__()
-        self.reduce: nn.Module = nn.Linear(*reduce) if reduce else nn.Identity()
-        self.head, self.dropout = head, dropout
+        self.register_buffer("center", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        self.reduce: nn.Module = nn.Linear(width, reduce) if reduce else nn.Identity()
+        self.head, self.dropout, self.normalize = head, dropout, normalize
         self.last = nn.Linear(int(head.width), classes)  # type: ignore[arg-type]  # every head has it
         nn.init.xavier_uniform_(self.last.weight)
         nn.init.zeros_(self.last.bias)
@@ -43,8 +58,19 @@ class TokenClassifier(nn.Module):
         feature, weights = self.head.attend(self._seen(tokens), mask)
         return self._classify(feature), weights[..., 0, :]
 
+    @torch.no_grad()
+    def standardize(self, center: Tensor, deviation: Tensor) -> None:
+        """Have tokens shifted and scaled, channel by channel, before all else. Shape of both: [C].
+
+        Channels that hardly vary are not blown up: a thousandth of the mean deviation is the least.
+        """
+        self.center.copy_(center)
+        self.scale.copy_(1 / deviation.clamp_min(1e-3 * float(deviation.mean()) + 1e-12))
+
     def _seen(self, tokens: Tensor) -> Tensor:
-        return self.reduce(tokens if getattr(self.head, "spatial", False) else without_places(tokens))
+        tokens = tokens if getattr(self.head, "spatial", False) else without_places(tokens)
+        tokens = self.reduce((tokens - self.center) * self.scale)
+        return F.normalize(tokens, dim=-1) if self.normalize else tokens
 
     def _classify(self, feature: Tensor) -> Tensor:
         return self.last(F.dropout(feature, self.dropout, self.training))
@@ -64,7 +90,9 @@ def build_classifier(options: HeadOptions, width: int, tokens: int, classes: int
     """
     inner = options.reduce or width
     head = build_head(options, inner, tokens, classes, grid)
-    return TokenClassifier(head, classes, options.dropout, (width, inner) if options.reduce else None)
+    return TokenClassifier(
+        head, width, classes, options.dropout, reduce=options.reduce, normalize=options.normalize
+    )
 
 
 class Recognizer(nn.Module):

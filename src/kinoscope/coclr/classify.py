@@ -25,6 +25,7 @@ from ..clips.reader import Clips
 from ..clips.windows import Crops, crop_window, read_windows
 from ..encoders.trained import pooled
 from ..engine import Task
+from ..engine.best import BestWeights
 from ..engine.seeds import seed_weights
 from ..errors import OptionError
 from ..video.augment import AugmentOptions, apply_view, draw_view
@@ -143,14 +144,16 @@ class ClassifyTask(Task):
         network = copy.deepcopy(encoder.network) if options.mode != "scratch" else pooled(encoder.spec)
         width = int(network.width)  # type: ignore[arg-type]  # every encoder has it
         self.classifier = ClipClassifier(network.cpu(), width, classes, options.mode, options.dropout)
-        self.best = _Best(self.classifier)
+        self.best = BestWeights(self.classifier)
         self.networks = {"classifier": self.classifier, "best": self.best}
         self.optimizers: dict[str, Optimizer] = {"classifier": _optimizer(self.classifier, options)}
 
     @property
     def answer(self) -> ClipClassifier:
         """The network that counts, in evaluation mode."""
-        return (self.best.network if self.held else self.classifier).eval()
+        network = self.best.network if self.held else self.classifier
+        assert isinstance(network, ClipClassifier)
+        return network.eval()
 
     def __len__(self) -> int:
         return len(self.places)
@@ -206,25 +209,6 @@ class ClassifyTask(Task):
             "videos": videos,
             "held_out": len(self.held),
         }
-
-
-class _Best(nn.Module):
-    """The weights with the best validation so far, and its accuracy."""
-
-    score: Tensor
-
-    def __init__(self, network: ClipClassifier) -> None:
-        super().__init__()
-        self.network = copy.deepcopy(network).requires_grad_(False)
-        self.register_buffer("score", torch.tensor(-1.0))
-
-    def keep(self, network: ClipClassifier, score: float) -> None:
-        """Copy ``network`` if it is at least as good."""
-        if score < float(self.score):
-            return
-        self.score.fill_(score)
-        for kept, value in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
-            kept.copy_(value)
 
 
 @torch.inference_mode()

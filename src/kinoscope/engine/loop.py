@@ -1,6 +1,7 @@
 """The one training loop. Every method brings a :class:`Task`; the loop brings order, devices, logs and resume.
 
-Not supported: gradient accumulation, several optimisers at different rates, iterable data sets.
+Not supported: several optimisers at different rates, iterable data sets. Steps count batches; with accumulated gradients
+several of them make one update.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def fit(
     step, first_epoch = position.get("step", 0), position.get("epoch", 0)
     per_epoch = batches_per_epoch(task, options)
     total = per_epoch * options.epochs
+    saved = step // options.checkpoint_every  # checkpoints of this kind that are behind
 
     def checkpoint(next_epoch: int) -> None:
         if fabric.is_global_zero:
@@ -90,7 +92,9 @@ def fit(
                 losses = task.loss(fabric.to_device(batch))
                 if "loss" in losses:
                     _check_finite(losses["loss"], task, indices, epoch)
-                    fabric.backward(losses["loss"])
+                    fabric.backward(losses["loss"] / options.accumulate)
+                due = (step % per_epoch + 1) % options.accumulate == 0 or (step + 1) % per_epoch == 0
+                if "loss" in losses and due:
                     if options.clip_gradients is not None:
                         losses["gradient_norm"] = _clip(task, options.clip_gradients)
                     for optimizer in task.optimizers.values():
@@ -104,14 +108,17 @@ def fit(
                 log.write(step, epoch, values)
                 shown = f" loss {values['loss']:.4f}" if "loss" in values else ""
                 report(1, f"epoch {epoch + 1}/{options.epochs}{shown}")
+                if not due:  # gradients on the way are in no checkpoint
+                    continue
                 if interrupted():
                     checkpoint(epoch)
                     cure = "run the same command with --resume to go on"
                     raise Interrupted(
                         f"interrupted after update {step} of {total}; it is saved", where=folder, cure=cure
                     )
-                if step % options.checkpoint_every == 0 and step % per_epoch:
+                if step // options.checkpoint_every > saved and step % per_epoch:
                     checkpoint(epoch)
+                    saved = step // options.checkpoint_every
             if _validation_due(epoch, options):
                 metrics = _validate(task)
                 log.write(step, epoch, metrics, kind="validation")

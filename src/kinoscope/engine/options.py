@@ -20,11 +20,13 @@ class LoopOptions:
     epochs: int
     """Passes over the data."""
     batch_size: int
-    """Samples per update, over all devices together."""
+    """Samples per batch, over all devices together; a batch is an update unless ``accumulate`` is above 1."""
     seed: int = 0
     """Everything random follows from it."""
     workers: int = 0
     """Loader processes; changes speed only, never the result."""
+    accumulate: int = 1
+    """Batches whose gradients are averaged for one update; those left over at the end of an epoch make one too."""
     clip_gradients: float | None = None
     """Largest norm of the gradient of all networks together."""
     checkpoint_every: int = 100
@@ -44,6 +46,7 @@ class LoopOptions:
         for name, least in (
             ("epochs", 1),
             ("batch_size", 1),
+            ("accumulate", 1),
             ("workers", 0),
             ("checkpoint_every", 1),
             ("monitor_every", 1),

@@ -21,7 +21,7 @@ from ..errors import OptionError, WeightError
 from ..files import atomic_path, write_json
 from .batches import pad, padded_length
 from .decode import decode, to_segments
-from .feature_spec import FeatureSpec
+from ..data.feature_spec import FeatureSpec
 from .network import ActionFormer, Levels
 from .options import ActionFormerOptions, DecodeOptions, options_from_dict
 from .pieces import can_be_cut, in_pieces

@@ -15,7 +15,7 @@ from ..data.feature_store import FeatureStore
 from ..data.features import Features
 from ..data.segments import Annotations
 from ..errors import AnnotationError, FeatureError
-from .feature_spec import FeatureSpec
+from ..data.feature_spec import FeatureSpec
 
 _OVERSHOOT = 0.5  # seconds; published annotations round
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..data.feature_checks import check_rows
-from ..data.features import Features
+from .feature_checks import check_rows
+from .features import Features
 from ..errors import FeatureError, OptionError
 
 STEP_TOLERANCE = 0.05
