@@ -20,17 +20,17 @@ import numpy as np
 from ..errors import AnnotationError, OptionError
 from ..wording import plural, some_of
 from .clip_subsets import TEST, TRAINING, VALIDATION
-from .hold_out import Ints, deal_groups, hold_out_groups
+from .hold_out import Bools, Ints, deal_groups, hold_out_groups
 from .labelled_clips import LabelledClip, LabelledClips, group_of
 
 Clips = tuple[LabelledClip, ...]
 _TEST_SHARE = 0.3
-_CARVED = "validation is {:.0%} of the training clips, drawn class by class"
+_CARVED = "validation is {:.0%} of the training clips, drawn class by class, recordings whole"
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Labelled clips in three parts that share no recording, unless the source marks them so; sorted by name."""
+    """Labelled clips in three parts, sorted by name; they share no recording, unless the source marks them so."""
 
     train: Clips
     validation: Clips
@@ -69,29 +69,20 @@ def training_clips(labelled: LabelledClips, seed: int = 0, validation_share: flo
         OptionError: a share or seed out of bounds.
     """
     _check(seed, validation_share)
-    marked: dict[str, list[LabelledClip]] = {"train": [], "validation": [], "test": [], "other": []}
-    anything = any(clip.subset for clip in labelled.clips)
-    for clip in sorted(labelled.clips, key=lambda clip: clip.name):
-        marked[_part(clip.subset) if anything else "train"].append(clip)
-    if not marked["train"] and labelled.clips:
-        known = ", ".join(sorted({clip.subset for clip in labelled.clips if clip.subset}))
-        cure = f"mark some clips train; the source knows {known}"
-        raise AnnotationError("no clip is in a subset 'train'", where=labelled.source, cure=cure)
-    train, rest, told = marked["train"], marked["validation"], []
-    if test := marked["test"]:
-        told.append("test as marked")
+    train, rest, test, left_out = _marked(labelled)
+    if test:
+        told = ["test as marked"]
     elif rest:
         test, rest = rest, []
-        told.append("tested on the part marked validation, as no clip is marked test")
+        told = ["tested on the part marked validation, as no clip is marked test"]
     else:
         train, test = _carve(train, _TEST_SHARE, [seed, 0])
-        told.append(f"no test part is marked: {_TEST_SHARE:.0%} drawn for it, class by class")
+        told = [f"no test part is marked: {_TEST_SHARE:.0%} drawn for it, class by class, recordings whole"]
     if rest:
         told.append("validation as marked")
     elif validation_share > 0:
         train, rest = _carve(train, validation_share, [seed, 1])
         told.append(_CARVED.format(validation_share))
-    left_out = len(marked["other"])
     told += [f"{plural(left_out, 'clip')} of no or other subsets left out"] if left_out else []
     parts = _parts(train, rest, test, "; ".join(told), labelled.source)
     return replace(parts, remarks=(*parts.remarks, *_absent(parts.classes, test, "test")))
@@ -121,27 +112,23 @@ def folds(
         problem = f"cannot make {plural(count, 'fold')} of {plural(len(names), 'group')} of clips"
         raise OptionError(problem, where=labelled.source, cure="choose from 2 folds to as many as there are groups")
     if by == "group":
-        place = {name: number for number, name in enumerate(names)}
-        fold = np.array([place[group] for group in groups], dtype=np.int64)  # [N]
+        fold = np.array([names.index(group) for group in groups], dtype=np.int64)  # [N]
+        told = [f"tested on {Path(name).name!r} alone" for name in names]
     else:
         fold = deal_groups(_kinds(clips), groups, count, np.random.default_rng([seed, 0]))  # [N]
+        told = [f"fold {number + 1} of {count}" for number in range(count)]
     found = []
-    for number in range(count):
-        train = [clip for clip, k in zip(clips, fold, strict=True) if k != number]
-        test = [clip for clip, k in zip(clips, fold, strict=True) if k == number]
-        train, validation = _carve(train, validation_share, [seed, 1, number])
-        what = f"tested on {Path(names[number]).name!r} alone" if by == "group" else f"fold {number + 1} of {count}"
-        rule = what + (f"; {_CARVED.format(validation_share)}" if validation_share > 0 else "")
+    for number, rule in enumerate(told):
+        others, test = _divide(clips, fold == number)
+        train, validation = _carve(others, validation_share, [seed, 1, number])
+        rule += f"; {_CARVED.format(validation_share)}" if validation_share > 0 else ""
         found.append(_parts(train, validation, test, rule, labelled.source))
     return found
 
 
 def part_remarks(learned: Counter[str], tested: Counter[str], noun: str = "clip") -> list[str]:
     """What the numbers of training and test examples per class mean for the scores."""
-    remarks = []
-    if unseen := sorted(set(tested) - set(learned)):
-        wrong = plural(sum(tested[label] for label in unseen), f"test {noun}")
-        remarks.append(f"no training {noun} shows {some_of(unseen)}: {wrong} cannot be told right")
+    remarks = _unseen(learned, tested, "test", noun)
     if single := sorted(label for label, count in learned.items() if count == 1):
         remarks.append(f"learned from a single {noun} each: {some_of(single)}")
     return remarks
@@ -155,10 +142,25 @@ def _check(seed: int, validation_share: float) -> None:
         raise OptionError(problem, cure="0.2 is usual")
 
 
-def _part(subset: str | None) -> str:
-    name = (subset or "").strip().lower()
-    parts = {"train": TRAINING, "validation": VALIDATION, "test": TEST}
-    return next((part for part, names in parts.items() if name in names), "other")
+def _marked(
+    labelled: LabelledClips,
+) -> tuple[list[LabelledClip], list[LabelledClip], list[LabelledClip], int]:
+    """The clips marked training, validation and test, by name, and how many are marked none of these.
+
+    Without any marks all are for training.
+    """
+    clips = sorted(labelled.clips, key=lambda clip: clip.name)
+    known = sorted({clip.subset for clip in clips if clip.subset})
+    if not known:
+        return clips, [], [], 0
+    names = [(clip.subset or "").strip().lower() for clip in clips]
+    train, validation, test = (
+        [clip for clip, name in zip(clips, names, strict=True) if name in part] for part in (TRAINING, VALIDATION, TEST)
+    )
+    if not train:
+        cure = f"mark some clips train; the source knows {', '.join(known)}"
+        raise AnnotationError("no clip is in a subset 'train'", where=labelled.source, cure=cure)
+    return train, validation, test, len(clips) - len(train) - len(validation) - len(test)
 
 
 def _carve(
@@ -168,8 +170,12 @@ def _carve(
     if share <= 0 or not clips:
         return clips, []
     groups = [group_of(clip) for clip in clips]
-    held = hold_out_groups(_kinds(clips), groups, share, np.random.default_rng(entropy))  # [N]
-    kept, drawn = ([clip for clip, out in zip(clips, held, strict=True) if out == side] for side in (False, True))
+    return _divide(clips, hold_out_groups(_kinds(clips), groups, share, np.random.default_rng(entropy)))
+
+
+def _divide(clips: list[LabelledClip], out: Bools) -> tuple[list[LabelledClip], list[LabelledClip]]:
+    """The clips that stay, and those that are out. Shape: [N]."""
+    kept, drawn = ([clip for clip, is_out in zip(clips, out, strict=True) if is_out == side] for side in (False, True))
     return kept, drawn
 
 
@@ -178,13 +184,22 @@ def _parts(
 ) -> Parts:
     learned = Counter(clip.label for clip in train)
     if len(learned) < 2:
-        problem = f"all {plural(len(train), 'training clip')} show {next(iter(learned), '')!r}: nothing to tell apart"
+        problem = f"every training clip shows {next(iter(learned), '')!r}: nothing to tell apart"
         raise AnnotationError(problem, where=source, cure="label clips of at least two classes")
     sizes = f"{plural(len(train), 'clip')} to learn from, {len(validation)} to choose on, {len(test)} to test on"
     remarks = part_remarks(learned, Counter(clip.label for clip in test))
+    remarks += _unseen(learned, Counter(clip.label for clip in validation), "validation", "clip")
     remarks += _absent(learned, validation, "validation")
     remarks += _shared(train, validation, "validation") + _shared((*train, *validation), test, "test")
     return Parts(tuple(train), tuple(validation), tuple(test), f"{sizes}: {rule}", tuple(remarks))
+
+
+def _unseen(learned: Counter[str], others: Counter[str], part: str, noun: str) -> list[str]:
+    """Classes that are only asked for."""
+    if not (names := sorted(set(others) - set(learned))):
+        return []
+    wrong = plural(sum(others[label] for label in names), f"{part} {noun}")
+    return [f"no training {noun} shows {some_of(names)}: {wrong} cannot be told right"]
 
 
 def _absent(learned: Collection[str], clips: list[LabelledClip], part: str) -> list[str]:

@@ -32,6 +32,8 @@ def hold_out_groups(kinds: Ints, groups: Sequence[str], share: float, rng: np.ra
     its last video; then, for kinds that still have none held out, the smallest group that may go. So shares are met
     as nearly as the groups allow, and exactly where each video is a group.
     """
+    if len(set(groups)) == len(groups):
+        return hold_out(kinds, share, rng)
     counts = _count(kinds, groups)  # [G, K]
     left = counts.sum(axis=0)  # [K]
     wanted = np.array([_wanted(int(n), share) for n in left])  # [K]
@@ -48,13 +50,11 @@ def hold_out_groups(kinds: Ints, groups: Sequence[str], share: float, rng: np.ra
         if _may_go(counts[group], left) and 2 * useful > counts[group].sum():
             take(group)
     for kind in np.flatnonzero(wanted > 0):
-        members = [group for group in order if counts[group, kind] and not taken[group]]
-        if any(counts[group, kind] for group in np.flatnonzero(taken)):
+        if counts[taken, kind].any():
             continue
-        for group in sorted(members, key=lambda group: int(counts[group].sum())):
-            if _may_go(counts[group], left):
-                take(group)
-                break
+        members = [group for group in order if counts[group, kind] and _may_go(counts[group], left)]
+        if members:
+            take(min(members, key=lambda group: int(counts[group].sum())))
     return taken[np.unique(groups, return_inverse=True)[1]]
 
 

@@ -100,11 +100,15 @@ def read_labelled_clips(
         OptionError: a split that does not exist, or an option that does not go with the source.
     """
     source, root = Path(source), Path(videos) if videos is not None else None
+    if not source.exists():
+        raise AnnotationError("no such file or folder", where=source, cure="check the path")
     kind = _kind(source) if dataset == "auto" else dataset
     listing = _read(kind, source, split)
     if root is not None and kind == "folders":
         cure = "leave it out: the source holds the videos"
         raise OptionError("--videos does not go with a folder per class", where=source, cure=cure)
+    if not listing.rows:
+        raise AnnotationError("no clip has a label", where=source, cure="label some: video,label[,split]")
     rows, repeated = _unique(listing)
     skip = missing == "skip" or (missing == "auto" and listing.tolerant)
     files, lost = _find(rows, VideoIndex(root or listing.videos), listing.source, skip)
@@ -130,8 +134,6 @@ def _kind(source: Path) -> Dataset:
     if source.suffix.lower() in VIDEO_SUFFIXES and source.is_file():
         cure = "give a table video,label[,split], or a folder with a folder per class"
         raise AnnotationError("is a video, which does not say its class", where=source, cure=cure)
-    if not source.exists():
-        raise AnnotationError("no such file or folder", where=source, cure="check the path")
     if kinetics.tables(source):
         return "kinetics"
     if source.is_file():

@@ -41,9 +41,10 @@ def _videos(source: Path) -> tuple[dict[str, list[Path]], list[Path]]:
     found: dict[str, list[Path]] = defaultdict(list)
     loose = []
     for path in sorted(source.rglob("*")):
-        if path.suffix.lower() not in VIDEO_SUFFIXES or path.name.startswith(".") or not path.is_file():
-            continue
         parts = path.relative_to(source).parts
+        hidden = any(part.startswith(".") for part in parts)
+        if path.suffix.lower() not in VIDEO_SUFFIXES or hidden or not path.is_file():
+            continue
         if len(parts) == 1:
             loose.append(path)
         else:

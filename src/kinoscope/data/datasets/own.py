@@ -20,7 +20,9 @@ def list_clips(source: Path) -> Listing:
     rows = [row for name, video in annotations.videos.items() for row in _rows(name, video, source)]
     empty = [name for name, video in annotations.videos.items() if video.label is None and not video.segments]
     remarks = [f"left out, without a label: {plural(len(empty), 'video')}: {some_of(empty)}"] if empty else []
-    remarks += [f"{flaw.done}: {flaw.where}: {flaw.problem}" for flaw in annotations.flaws]
+    if flaws := annotations.flaws:
+        first = f"{flaws[0].where}: {flaws[0].problem}"
+        remarks.append(f"{flaws[0].done}: {plural(len(flaws), 'segment')}, the first at {first}")
     return Listing(tuple(rows), source, source.parent, tuple(remarks))
 
 
