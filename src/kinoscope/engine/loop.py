@@ -1,7 +1,8 @@
 """The one training loop. Every method brings a :class:`Task`; the loop brings order, devices, logs and resume.
 
-Not supported: several optimisers at different rates, iterable data sets. Steps count batches; with accumulated gradients
-several of them make one update.
+Steps count batches; with accumulated gradients several of them make one update.
+
+Not supported: several optimisers at different rates, iterable data sets.
 """
 
 from __future__ import annotations

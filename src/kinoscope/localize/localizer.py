@@ -5,23 +5,21 @@ On disk it is a folder with ``model.safetensors`` and ``config.json``; no pickle
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.feature_spec import FeatureSpec
 from ..data.features import Features
 from ..data.segments import Segment
+from ..engine.model_folder import CONFIG, MAKE_ANEW, load_weights, read_config, save_model
 from ..errors import OptionError, WeightError
-from ..files import atomic_path, write_json
 from .batches import pad, padded_length
 from .decode import decode, to_segments
-from ..data.feature_spec import FeatureSpec
 from .network import ActionFormer, Levels
 from .options import ActionFormerOptions, DecodeOptions, options_from_dict
 from .pieces import can_be_cut, in_pieces
@@ -31,7 +29,7 @@ ADAPTER = "adapter"
 
 KIND, VERSION = "localizer", 1
 _ROWS_PER_BATCH = 8192
-_MAKE_ANEW = "train it again, or copy the whole folder again"
+_GIVE_ONE = "give a localisation model: the folder that `kinoscope train localize` wrote"
 
 
 class Localizer:
@@ -146,11 +144,6 @@ class Localizer:
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``config.json`` into ``folder``, each atomically."""
-        from safetensors.torch import save_file
-
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-        with atomic_path(Path(folder) / "model.safetensors") as temporary:
-            save_file(weights, temporary)
         config = {
             "kind": KIND,
             "version": VERSION,
@@ -159,7 +152,7 @@ class Localizer:
             "features": asdict(self.features),
             "decoding": asdict(self.decoding),
         }
-        write_json(Path(folder) / "config.json", config)
+        save_model(folder, self.network, config)
 
     @classmethod
     def load(cls, folder: str | Path) -> Localizer:
@@ -168,8 +161,8 @@ class Localizer:
         Raises:
             WeightError: missing or damaged files, another kind of model, a newer version, weights that do not fit.
         """
-        path = Path(folder) / "config.json"
-        config = _read_config(path)
+        path = Path(folder) / CONFIG
+        config = read_config(folder, KIND, VERSION, _GIVE_ONE)
         try:
             head = dict(config["head"])
             if (name := head.pop("name", None)) != "actionformer":
@@ -180,44 +173,9 @@ class Localizer:
             decoding = options_from_dict(DecodeOptions, config.get("decoding", {}))
             model = cls(network, [str(label) for label in config["classes"]], spec, decoding)
         except KeyError as error:
-            raise WeightError(f"has no {error}", where=path, cure=_MAKE_ANEW) from error
+            raise WeightError(f"has no {error}", where=path, cure=MAKE_ANEW) from error
         except (OptionError, TypeError, ValueError, RuntimeError) as error:  # RuntimeError: sizes beyond any memory
             problem = error.problem if isinstance(error, OptionError) else str(error)
-            raise WeightError(f"cannot be used: {problem}", where=path, cure=_MAKE_ANEW) from error
-        _load_weights(network, Path(folder) / "model.safetensors")
+            raise WeightError(f"cannot be used: {problem}", where=path, cure=MAKE_ANEW) from error
+        load_weights(folder, network)
         return model
-
-
-def _read_config(path: Path) -> Mapping[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise WeightError("no such file", where=path, cure="give the folder that `kinoscope train` wrote") from error
-    except (OSError, ValueError) as error:
-        raise WeightError(f"cannot be read: {error}", where=path, cure=_MAKE_ANEW) from error
-    if not isinstance(config, dict) or config.get("kind") != KIND:
-        kind = config.get("kind") if isinstance(config, dict) else type(config).__name__
-        raise WeightError(f"holds a model of kind {kind!r}, not {KIND!r}", where=path, cure="give a localisation model")
-    if config.get("version") != VERSION:
-        raise WeightError(
-            f"has version {config.get('version')!r}, but this program reads version {VERSION}",
-            where=path,
-            cure="update Kinoscope",
-        )
-    return config
-
-
-def _load_weights(network: ActionFormer, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights = load_file(path)
-    except FileNotFoundError as error:
-        raise WeightError("no such file", where=path, cure=_MAKE_ANEW) from error
-    except (SafetensorError, OSError) as error:
-        raise WeightError(f"cannot be read as weights: {error}", where=path, cure=_MAKE_ANEW) from error
-    try:
-        network.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        raise WeightError(f"does not fit config.json: {error}", where=path, cure=_MAKE_ANEW) from error

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.feature_checks import check_rows
+from ..data.feature_spec import FeatureSpec
 from ..data.feature_store import FeatureStore
 from ..data.features import Features
 from ..data.segments import Annotations
 from ..errors import AnnotationError, FeatureError
-from ..data.feature_spec import FeatureSpec
 
 _OVERSHOOT = 0.5  # seconds; published annotations round
 
