@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -68,7 +69,13 @@ def rows_of(found: Mapping[str, Tensor], name: str, cure: str) -> int:
     return len(weight)
 
 
-def fill(network: nn.Module, found: Mapping[str, Tensor], cure: str, their_name: Callable[[str], str] = str) -> None:
+def fill(
+    network: nn.Module,
+    found: Mapping[str, Tensor],
+    cure: str,
+    their_name: Callable[[str], str] = str,
+    given: Mapping[str, Tensor] = MappingProxyType({}),
+) -> None:
     """Give a network that was built on the meta device the tensors of a file, as float32; evaluation mode, frozen.
 
     Args:
@@ -76,14 +83,15 @@ def fill(network: nn.Module, found: Mapping[str, Tensor], cure: str, their_name:
         found: all tensors of the file, by their names.
         cure: what to do if they do not fit.
         their_name: our name of a tensor → its name in the file.
+        given: tensors that no file has, by our names.
 
     Raises:
         WeightError: see :func:`require_match`.
     """
     own = network.state_dict()
-    ours = {their_name(name): name for name in own}
-    complete = {name: torch.tensor(0) for name in ours if name.endswith(_COUNTER)} | dict(found)
-    require_match({theirs: tuple(own[name].shape) for theirs, name in ours.items()}, complete, cure)
-    state = {name: complete[theirs].to(own[name].dtype) for theirs, name in ours.items()}
-    network.load_state_dict(state, assign=True)
+    theirs = {name: their_name(name) for name in own if name not in given}
+    complete = {name: torch.tensor(0) for name in theirs.values() if name.endswith(_COUNTER)} | dict(found)
+    require_match({their: tuple(own[name].shape) for name, their in theirs.items()}, complete, cure)
+    state = {name: complete[their].to(own[name].dtype) for name, their in theirs.items()}
+    network.load_state_dict({**state, **given}, assign=True)
     network.eval().requires_grad_(False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,10 @@ from torch import nn
 
 from ..errors import OptionError, WeightError
 from .actionformer import load_actionformer
+from .backbones import RELEASES as BACKBONES
+from .backbones import load_backbone
+from .bert3d import RELEASES as RECOGNIZERS
+from .bert3d import load_bert3d
 from .coclr import load_coclr_s3d
 from .sola import load_sola
 
@@ -22,6 +27,8 @@ _SOURCES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "actionformer": load_actionformer,
     "coclr-s3d": load_coclr_s3d,
     "sola": load_sola,
+    **{source: partial(load_bert3d, source=source) for source in RECOGNIZERS},
+    **{source: partial(load_backbone, source=source) for source in BACKBONES},
 }
 
 
@@ -31,10 +38,21 @@ def load_official(path: str | Path, source: str) -> nn.Module:
     Args:
         path: a ``.safetensors`` file, or one that ``torch.save`` wrote. Of the latter only tensors and plain containers
             are read; a file that asks for anything else is refused, and nothing in it is executed.
-        source: where it comes from, and so what comes back: ``"coclr-s3d"`` (normalised clip [B, 3, T, H, W] → pooled
-            feature [B, 1024]; ``.project(clip)`` → [B, 128] before L2 normalisation), ``"sola"`` (features [B, T, C] →
-            [B, T, C]) or ``"actionformer"`` (features [B, T, C], mask [B, T] → per level class logits [B, T_l, K] and
-            offsets [B, T_l, 2]).
+        source: where it comes from, and so what comes back; clips are normalised.
+
+            ============================  ===========================================================================
+            ``coclr-s3d``                 clip [B, 3, T, H, W] → pooled feature [B, 1024]; ``.project(clip)`` →
+                                          [B, 128] before L2 normalisation
+            ``bert3d-r2plus1d34``,        clip → logits [B, K]; ``.attend(clip)`` → and how much each step was looked
+            ``bert3d-resnext101-frmb``,   at
+            ``bert3d-resnext101-frab``,
+            ``bert3d-i3d-frmb``
+            names of public backbones     clip → logits [B, K]; ``.backbone(clip)`` → map [B, C, N, H', W']; see
+                                          :data:`kinoscope.convert.backbones.RELEASES`
+            ``sola``                      features [B, T, C] → [B, T, C]
+            ``actionformer``              features [B, T, C], mask [B, T] → per level class logits [B, T_l, K] and
+                                          offsets [B, T_l, 2]
+            ============================  ===========================================================================
 
     Raises:
         OptionError: unknown source.
