@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kinoscope.encoders import Encoder, encoder_spec, list_encoders
 from kinoscope.encoders.efficientnet_lite import Conv2dSame
-from kinoscope.encoders.i3d import I3D, MaxPoolSame, Unit3D, pad_same
+from kinoscope.encoders.i3d import I3D, I3DBackbone, MaxPoolSame, Unit3D, pad_same
 from kinoscope.encoders.sampling import Sampling
 from kinoscope.errors import OptionError
 
@@ -174,6 +174,18 @@ def test_a_unit_is_convolution_norm_and_relu() -> None:
 
 
 # --- I3D -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_backbone_of_i3d_is_that_of_the_published_network() -> None:
+    torch.manual_seed(0)
+    whole, backbone = I3D().eval(), I3DBackbone().eval()
+    state = {
+        name.removeprefix("features."): value for name, value in whole.state_dict().items() if "logits" not in name
+    }
+    backbone.load_state_dict(state)
+    clip = torch.randn(1, 3, 8, 40, 33)
+    with torch.no_grad():
+        torch.testing.assert_close(whole(clip), backbone(clip).mean((2, 3, 4)))
 
 
 @pytest.mark.parametrize("frames", [8, 16, 64])

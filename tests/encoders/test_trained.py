@@ -38,7 +38,8 @@ SPEC = TrainedSpec("r2plus1d-18", 0.125, "batch", "rgb", 10.0, 8, 32, 64, origin
 def made(folder: Path, spec: TrainedSpec = SPEC, seed: int = 0) -> torch.nn.Module:
     """A new encoder in ``folder``; its backbone."""
     torch.manual_seed(seed)
-    backbone = build_backbone(spec.backbone, width=spec.width, normalization=spec.normalization)
+    options = {"width": spec.width, "normalization": spec.normalization, "reduction": spec.reduction}
+    backbone = build_backbone(spec.backbone, **options, epsilon=spec.epsilon)  # type: ignore[arg-type]
     save_encoder(folder, backbone, spec)
     return backbone.eval()
 
@@ -52,11 +53,18 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "normalization"),
-    [*((name, "group") for name in list_backbones()), ("s3d", "batch"), ("r2plus1d-18", "sync")],
+    ("name", "changes"),
+    [
+        *((name, {"normalization": "group"}) for name in list_backbones()),
+        *((name, {"reduction": "frab", "epsilon": 1e-2}) for name in list_backbones()),
+        ("s3d", {}),
+        ("r2plus1d-18", {"normalization": "sync"}),
+        ("i3d", {"reduction": "frmb", "mean": (114.5, 107.0, 99.5), "std": (1.0, 2.0, 0.5)}),
+    ],
+    ids=str,
 )
-def test_every_backbone_comes_back(tmp_path: Path, name: str, normalization: str) -> None:
-    spec = replace(SPEC, backbone=name, normalization=normalization, stream="flow", flow=FlowSettings("dis", 12.5))
+def test_every_backbone_comes_back(tmp_path: Path, name: str, changes: dict[str, Any]) -> None:
+    spec = replace(SPEC, backbone=name, stream="flow", flow=FlowSettings("dis", 12.5), **changes)
     backbone = made(tmp_path / "enc", spec)
     assert trained_spec(tmp_path / "enc") == spec
     loaded, clip = load_trained(tmp_path / "enc"), torch.randn(2, 3, 8, 32, 32)
@@ -64,9 +72,10 @@ def test_every_backbone_comes_back(tmp_path: Path, name: str, normalization: str
     for tensor, again in zip(backbone.state_dict().values(), loaded.backbone.state_dict().values(), strict=True):
         assert torch.equal(tensor, again)
     expected = backbone(clip).mean((2, 3, 4))
-    torch.testing.assert_close(loaded(clip), expected)
+    close = {"rtol": 1e-4, "atol": 1e-4}  # in deep networks without statistics yet, features are large
+    torch.testing.assert_close(loaded(clip), expected, **close)
     encoder = load_encoder(str(tmp_path / "enc"), device="cpu", runtime="torch")
-    torch.testing.assert_close(encoder(clip), expected)
+    torch.testing.assert_close(encoder(clip), expected, **close)
     assert not any(p.requires_grad for p in encoder.parameters()) and encoder.spec.width == loaded.width
 
 
@@ -84,6 +93,39 @@ def test_what_the_encoder_says_of_itself(tmp_path: Path, monkeypatch: pytest.Mon
     assert (again.name, again.tag, again.size, again.decode_size) == (large.name, large.tag, 64, 128)
     Path("i3d-k400").mkdir()
     assert encoder_spec("i3d-k400").labels == "kinetics400", "a name of the list wins"
+
+
+def test_a_folder_from_before_there_were_reductions(tmp_path: Path) -> None:
+    made(tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    for name in ("reduction", "mean", "std", "epsilon"):
+        del config[name]
+    path.write_text(json.dumps(config))
+    assert trained_spec(tmp_path) == SPEC
+
+
+def test_pixels_are_normalised_as_told(tmp_path: Path) -> None:
+    made(tmp_path / "a")
+    made(tmp_path / "b", replace(SPEC, mean=(100.0, 110.0, 120.0), std=(1.0, 10.0, 0.5)))
+    frames = np.random.default_rng(0).integers(0, 256, (2, 8, 32, 32, 3), dtype=np.uint8)
+    first, second = (load_encoder(str(tmp_path / name), device="cpu", runtime="torch") for name in "ab")
+    assert torch.equal(first.prepare(frames), normalise(frames))
+    expected = np.moveaxis(frames, -1, -4).astype(np.float64) - np.reshape([100, 110, 120], (3, 1, 1, 1))
+    expected /= np.reshape([1, 10, 0.5], (3, 1, 1, 1))
+    np.testing.assert_allclose(second.prepare(frames).numpy(), expected, rtol=1e-6)
+    assert (second.spec.mean, second.spec.std) == ((100.0, 110.0, 120.0), (1.0, 10.0, 0.5))
+
+
+def test_a_recogniser_stands_for_the_encoder_in_it(tmp_path: Path) -> None:
+    made(tmp_path / "run" / "encoder")
+    (tmp_path / "run" / "config.json").write_text(json.dumps({"kind": "recognizer"}))
+    assert encoder_spec(str(tmp_path / "run")).weights.path == tmp_path / "run" / "encoder" / "model.safetensors"
+    assert trained_spec(tmp_path / "run") == SPEC
+    (tmp_path / "named").mkdir()
+    (tmp_path / "named" / "config.json").write_text(json.dumps({"kind": "recognizer"}))
+    with pytest.raises(WeightError, match="a model of kind 'recognizer', not 'encoder'"):
+        encoder_spec(str(tmp_path / "named"))
 
 
 def test_the_head_is_left_behind_and_the_network_goes_on_training(tmp_path: Path) -> None:
@@ -211,7 +253,10 @@ CONFIG = {"kind": "encoder", "version": 1, **asdict(SPEC)}
         {"width": "1"}, {"width": True}, {"fps": 0}, {"fps": float("nan")}, {"clip_length": 7}, {"clip_length": 8.5},
         {"size": 10**9}, {"decode_size": None}, {"stream": "sound"}, {"normalization": {}}, {"flow": 3},
         {"flow": {"algorithm": "a"}}, {"flow": {"bound": -1}}, {"flow": {"bound": "x"}}, {"flow": {"speed": 1}},
-        {"colour": "red"}, {"origin": 3},
+        {"colour": "red"}, {"origin": 3}, {"reduction": "half"}, {"mean": [1, 2, 3]}, {"std": [1, 2, 3]},
+        {"mean": [1, 2], "std": [1, 2, 3]}, {"mean": [1, 2, 3], "std": [1, 0, 3]}, {"mean": "abc", "std": [1, 2, 3]},
+        {"mean": [1, 2, float("nan")], "std": [1, 2, 3]}, {"mean": [1, True, 3], "std": [1, 2, 3]},
+        {"mean": [1, 2, 3], "std": 1}, {"epsilon": 0}, {"epsilon": "x"}, {"epsilon": -1},
     ],
     ids=str,
 )  # fmt: skip

@@ -55,7 +55,9 @@ class Encoder(nn.Module):
         pixels = torch.as_tensor(frames).to(self.device, non_blocking=True)
         if self.spec.mean is None or self.spec.std is None:
             return normalise(pixels)
-        return (pixels.movedim(-1, -4).float() - self.spec.mean) / self.spec.std
+        mean = torch.as_tensor(self.spec.mean, device=pixels.device)  # [] or [3]
+        std = torch.as_tensor(self.spec.std, device=pixels.device)
+        return ((pixels.float() - mean) / std).movedim(-1, -4)  # [..., T, H, W, 3] -> [..., 3, T, H, W]
 
     def require_classes(self) -> None:
         """Raise :class:`OptionError` if the encoder has no classes that Kinoscope can name."""

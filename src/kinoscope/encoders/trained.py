@@ -1,6 +1,7 @@
 """Encoders that a user trained or converted: a folder with ``model.safetensors`` and ``config.json``; no pickle.
 
-A run of co-training has one such folder per stream, ``rgb`` and ``flow``; the run itself stands for ``rgb``.
+A run of co-training has one such folder per stream, ``rgb`` and ``flow``; the run itself stands for ``rgb``. A
+recogniser that was trained whole, or converted, has its encoder in the folder ``encoder`` and stands for it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from ..video.flow.encoding import Algorithm, FlowSettings
 from ..video.streams import STREAMS, Stream
 from .backbones import PooledBackbone, build_backbone, list_backbones
 from .normalization import Normalization
+from .reduction import Reduction
 from .weights import FolderWeights, load_weights
 
 KIND, VERSION = "encoder", 1
 _MODEL, _CONFIG = "model.safetensors", "config.json"
 MAKE_ANEW = "train it again, or copy the whole folder again"
+Triple = tuple[float, float, float]
 _GIVE_ONE = "give a folder that kinoscope pretrain or kinoscope convert wrote"
 _BOUNDS = {  # beyond these it is no clip, or memory runs out
     "width": (1 / 64, 8),
@@ -60,9 +63,22 @@ class TrainedSpec:
     """How motion is measured and stored; only for the stream ``flow``."""
     origin: str = ""
     """How it came to be, for people."""
+    reduction: Reduction = "none"
+    """The block that narrows its map, see :mod:`.reduction`."""
+    mean: Triple | None = None
+    """Subtracted from R, G and B, 0 … 255. None: as in pretraining, see :func:`kinoscope.video.streams.normalise`."""
+    std: Triple | None = None
+    """They are divided by it after that."""
+    epsilon: float | None = None
+    """What its batch norms add to variances. None: the backbone's own."""
 
     def __post_init__(self) -> None:
-        choices = {"backbone": list_backbones(), "normalization": get_args(Normalization), "stream": STREAMS}
+        choices = {
+            "backbone": list_backbones(),
+            "normalization": get_args(Normalization),
+            "stream": STREAMS,
+            "reduction": get_args(Reduction),
+        }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise OptionError(f"{name} is {getattr(self, name)!r}", cure=f"one of: {', '.join(known)}")
@@ -74,6 +90,14 @@ class TrainedSpec:
                 raise OptionError(f"{name} is {value!r}, but must be a {'whole ' if whole else ''}number")
             if not (math.isfinite(value) and low <= value <= high):
                 raise OptionError(f"{name} is {value:g}, but must lie between {low:g} and {high:g}")
+        if (self.mean is None) != (self.std is None):
+            raise OptionError(f"mean is {self.mean} and std is {self.std}", cure="give both, or neither")
+        if self.mean is not None and not _are_numbers(self.mean, 3):
+            raise OptionError(f"mean is {self.mean!r}, but must be three numbers")
+        if self.std is not None and not (_are_numbers(self.std, 3) and min(self.std) > 0):
+            raise OptionError(f"std is {self.std!r}, but must be three numbers above 0")
+        if self.epsilon is not None and not (_are_numbers((self.epsilon,), 1) and self.epsilon > 0):
+            raise OptionError(f"epsilon is {self.epsilon!r}, but must be a number above 0")
 
 
 def save_encoder(folder: str | Path, backbone: nn.Module, spec: TrainedSpec) -> None:
@@ -105,6 +129,7 @@ def trained_spec(folder: str | Path) -> TrainedSpec:
     if unknown := sorted(set(values) - set(known)):
         raise WeightError(f"has a key that is not known: {unknown[0]!r}", where=path, cure=MAKE_ANEW)
     try:
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return TrainedSpec(**{**values, "flow": _flow_settings(values.get("flow", {}))})
     except (OptionError, TypeError, ValueError) as error:
         problem = error.problem if isinstance(error, OptionError) else str(error)
@@ -133,7 +158,14 @@ def load_trained(folder: str | Path) -> PooledBackbone:
 
 def pooled(spec: TrainedSpec) -> PooledBackbone:
     """The network of a trained encoder, with fresh weights."""
-    return PooledBackbone(build_backbone(spec.backbone, width=spec.width, normalization=spec.normalization))
+    backbone = build_backbone(
+        spec.backbone,
+        width=spec.width,
+        normalization=spec.normalization,
+        reduction=spec.reduction,
+        epsilon=spec.epsilon,
+    )
+    return PooledBackbone(backbone)
 
 
 def folder_weights(folder: str | Path) -> FolderWeights:
@@ -152,17 +184,17 @@ def folder_weights(folder: str | Path) -> FolderWeights:
 
 
 def encoder_folder(folder: str | Path) -> Path:
-    """The folder that holds the encoder: ``folder`` itself, or ``rgb`` in a run of co-training.
+    """The folder of the encoder: ``folder`` itself, ``encoder`` in a recogniser, ``rgb`` in a run of co-training.
 
     Raises:
-        WeightError: neither does.
+        WeightError: none does.
     """
     folder = Path(folder)
     if folder.is_file():
         raise WeightError("is a file, but an encoder is a folder", where=folder, cure=_GIVE_ONE)
     if not folder.is_dir():
         raise WeightError("no such folder", where=folder, cure=_GIVE_ONE)
-    for candidate in (folder, folder / "rgb"):
+    for candidate in (folder / "encoder", folder, folder / "rgb"):
         if (candidate / _CONFIG).is_file():
             return candidate
     raise WeightError(f"holds no encoder: it has no {_CONFIG}", where=folder, cure=_GIVE_ONE)
@@ -180,6 +212,15 @@ def _read_config(path: Path) -> Mapping[str, Any]:
         problem = f"is of version {config.get('version')!r}, but this Kinoscope reads version {VERSION}"
         raise WeightError(problem, where=path, cure="update Kinoscope")
     return config
+
+
+def _are_numbers(values: Any, count: int) -> bool:
+    return (
+        isinstance(values, tuple)
+        and len(values) == count
+        and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+        and all(map(math.isfinite, values))
+    )
 
 
 def _flow_settings(values: Any) -> FlowSettings:
