@@ -101,7 +101,7 @@ def look_summary(look: Look) -> str:
 
 
 def overview(looks: Sequence[Look], anchors: Sequence[str], height: float) -> str:
-    """All looks of a video over its time, as SVG: a block for each token, the darker the more was taken of it.
+    """All looks of a video over its time, as SVG: a block for each token, of a stronger colour where more was taken.
 
     Clips that overlap lie in rows of their own; each leads to its film strip.
 
@@ -180,7 +180,7 @@ def _shares(mean: NDArray[np.float64], strongest: int) -> list[str]:
 
 
 def _heads(look: Look) -> list[str]:
-    """A row of cells for each head, layer by layer; the darkest cell of all is the largest weight."""
+    """A row of cells for each head, layer by layer; the strongest colour is the largest weight."""
     assert look.attention is not None
     weights = np.nan_to_num(np.asarray(look.attention, dtype=np.float64))  # [L, H, N]
     layers, heads, count = weights.shape

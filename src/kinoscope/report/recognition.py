@@ -13,7 +13,7 @@ from pathlib import Path
 from ..files import write_text
 from .attention import Look, filmstrip, full_height, look_summary, overview
 from .html import clock, text
-from .media import link_to
+from .marks import share_bar, video_link
 from .page import scriptless_page, styles
 
 __all__ = ["Look", "RecognitionPage", "VideoPage", "render_recognition_page", "write_recognition_page"]
@@ -21,8 +21,9 @@ __all__ = ["Look", "RecognitionPage", "VideoPage", "render_recognition_page", "w
 _OPEN = 3  # looks of a video that are unfolded
 _READING = (
     "Under each picture stands how much the class token took of that moment: the mean over the heads as a bar (the "
-    "dashed line is where it would end if every moment were taken alike), then every head by itself, darker for more. "
-    "Rest the pointer on a bar for its exact value. Attention tells what was read, not why the answer was given."
+    "dashed line is where it would end if every moment were taken alike), then every head by itself, in a stronger "
+    "colour for more. Rest the pointer on a bar for its exact value. Attention tells what was read, not why the answer "
+    "was given."
 )
 
 
@@ -77,36 +78,11 @@ def render_recognition_page(page: RecognitionPage, *, folder: Path | None = None
     )
 
 
-def video_link(name: str, path: Path | None, folder: Path | None, time: float | None = None) -> str:
-    """A video's name, as a link to its file at ``time`` seconds if it has one."""
-    shown = f"<bdi>{text(name)}</bdi>"
-    if path is None:
-        return shown
-    moment = "" if time is None else f"#t={max(time, 0.0):.2f}"
-    return f'<a href="{text(link_to(path, folder) + moment)}">{shown}</a>'
-
-
-def answer_rows(answers: Sequence[tuple[str, float]]) -> str:
-    """Rows of a table: label, bar, probability."""
-    return "\n".join(
-        f'<tr><th scope="row"><bdi>{text(label)}</bdi></th><td class="share-cell">{share_bar(probability)}</td>'
-        f'<td class="num">{probability:.3f}</td></tr>'
-        for label, probability in answers
-    )
-
-
-def share_bar(share: float, kind: str = "") -> str:
-    """A share from 0 to 1 as a bar."""
-    width = 100 * min(max(share, 0.0), 1.0) if share == share else 0.0  # NaN is none
-    bar = f'<rect width="{width:.1f}" height="1"/>'
-    return f'<svg class="share {kind}" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">{bar}</svg>'
-
-
 def _video(number: int, video: VideoPage, folder: Path | None) -> str:
     name = video_link(video.name, video.path, folder, video.looks[0].start if video.looks else None)
     note = f'<p class="video-note">{text(video.note)}</p>' if video.note else ""
     answers = (
-        f'<table class="answers"><caption class="unseen">Answers</caption><tbody>\n{answer_rows(video.answers)}\n'
+        f'<table class="answers"><caption class="unseen">Answers</caption><tbody>\n{_answer_rows(video.answers)}\n'
         "</tbody></table>"
         if video.answers
         else '<p class="empty">No answer.</p>'
@@ -129,6 +105,15 @@ def _facts(video: VideoPage) -> str:
     count = f"{len(video.looks)} clip{'' if len(video.looks) == 1 else 's'}"
     begin, end = min(look.start for look in video.looks), max(look.end for look in video.looks)
     return f"{count} from {clock(begin)} to {clock(end)}"
+
+
+def _answer_rows(answers: Sequence[tuple[str, float]]) -> str:
+    """Rows of a table: label, bar, probability."""
+    return "\n".join(
+        f'<tr><th scope="row"><bdi>{text(label)}</bdi></th><td class="share-cell">{share_bar(probability)}</td>'
+        f'<td class="num">{probability:.3f}</td></tr>'
+        for label, probability in answers
+    )
 
 
 def _looks(number: int, video: VideoPage) -> str:
