@@ -60,9 +60,9 @@ class HeadOptions:
                 raise OptionError(f"{name} is {value}, but must be at least 1")
         if self.reduce is not None and self.reduce < 1:
             raise OptionError(f"reduce is {self.reduce}, but must be at least 1", cure="512 is published")
-        for name, value in (("head_dropout", self.head_dropout), ("dropout", self.dropout)):
-            if not 0 <= value < 1:
-                raise OptionError(f"{name} is {value}, but must lie from 0 to below 1")
+        for name, share in (("head_dropout", self.head_dropout), ("dropout", self.dropout)):
+            if not 0 <= share < 1:
+                raise OptionError(f"{name} is {share}, but must lie from 0 to below 1")
         if not 0 < self.keep <= 1:
             raise OptionError(f"keep is {self.keep}, but must be above 0 and at most 1", cure="0.8 is published")
 

@@ -24,6 +24,9 @@ class TokenClassifier(nn.Module):
 
     center: Tensor
     scale: Tensor
+    reduce: nn.Module
+    head: nn.Module
+    last: nn.Linear
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class TokenClassifier(nn.Module):
         super().__init__()
         self.register_buffer("center", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
-        self.reduce: nn.Module = nn.Linear(width, reduce) if reduce else nn.Identity()
+        self.reduce = nn.Linear(width, reduce) if reduce else nn.Identity()
         self.head, self.dropout, self.normalize = head, dropout, normalize
         self.last = nn.Linear(int(head.width), classes)  # type: ignore[arg-type]  # every head has it
         nn.init.xavier_uniform_(self.last.weight)
@@ -55,7 +58,7 @@ class TokenClassifier(nn.Module):
         """
         if not hasattr(self.head, "attend"):
             return self(tokens, mask), None
-        feature, weights = self.head.attend(self._seen(tokens), mask)
+        feature, weights = self.head.attend(self._seen(tokens), mask)  # type: ignore[operator]  # it has one
         return self._classify(feature), weights[..., 0, :]
 
     @torch.no_grad()
@@ -90,9 +93,7 @@ def build_classifier(options: HeadOptions, width: int, tokens: int, classes: int
     """
     inner = options.reduce or width
     head = build_head(options, inner, tokens, classes, grid)
-    return TokenClassifier(
-        head, width, classes, options.dropout, reduce=options.reduce, normalize=options.normalize
-    )
+    return TokenClassifier(head, width, classes, options.dropout, reduce=options.reduce, normalize=options.normalize)
 
 
 class Recognizer(nn.Module):
@@ -102,6 +103,9 @@ class Recognizer(nn.Module):
         backbone: clip [B, 3, T, H, W] -> map [B, C, N, H', W'].
         classifier: of the tokens.
     """
+
+    backbone: nn.Module
+    classifier: TokenClassifier
 
     def __init__(self, backbone: nn.Module, classifier: TokenClassifier) -> None:
         super().__init__()

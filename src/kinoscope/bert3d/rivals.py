@@ -192,13 +192,13 @@ class AttentionPoolHead(nn.Module):
     def attend(self, tokens: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The feature, and the query's weights on the tokens. Shape: -> [B, C], [B, 1, heads, 1, N]."""
         maps = with_places(tokens)
-        at = self.positions
+        at: Tensor = self.positions
         if maps.shape[1] != at.shape[1]:
             at = F.interpolate(at.transpose(1, 2), maps.shape[1], mode="linear").transpose(1, 2)
         places = maps.shape[2] * maps.shape[3]
         x = self.norm((maps + at[:, :, None, None]).flatten(1, 3))  # [B, P, C]
         split = (self.heads, self.width // self.heads)
-        query = self.query.unflatten(-1, split).transpose(1, 2)  # [1, heads, 1, C/heads]
+        query = self.query.view(1, 1, *split).transpose(1, 2)  # [1, heads, 1, C/heads]
         key, value = (layer(x).unflatten(-1, split).transpose(1, 2) for layer in (self.key, self.value))
         scores = query @ key.transpose(-2, -1) / split[1] ** 0.5  # [B, heads, 1, P]
         if mask is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..errors import FeatureError, OptionError
 from .feature_checks import check_rows
 from .features import Features
-from ..errors import FeatureError, OptionError
 
 STEP_TOLERANCE = 0.05
 """How far, relatively, the step of features may lie outside of the steps seen in training."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,17 +40,36 @@ def extract_folder(
 ) -> ExtractionReport:
     """Features of every video below ``source``, one file each in ``out``.
 
-    Finished videos are skipped, broken feature files made again; a video that fails does not stop the others.
-
     Args:
         source: a folder, or a single video.
-        overwrite: replace features that another encoder or another sampling made.
+
+    Others, and all else: see :func:`extract_videos`.
 
     Raises:
         VideoError: no such folder, no videos in it, or two that would share one feature file.
+        OutputError: see :func:`extract_videos`.
+    """
+    return extract_videos(find_videos(source), out, encoder, sampling, overwrite=overwrite)
+
+
+def extract_videos(
+    videos: Mapping[str, Path],
+    out: str | Path,
+    encoder: Encoder,
+    sampling: Sampling = Sampling(),
+    *,
+    overwrite: bool = False,
+) -> ExtractionReport:
+    """Features of ``videos``, files by name.
+
+    Finished videos are skipped, broken feature files made again; a video that fails does not stop the others.
+
+    Args:
+        overwrite: replace features that another encoder or another sampling made.
+
+    Raises:
         OutputError: ``out`` cannot be written or holds features made otherwise.
     """
-    videos = find_videos(source)
     spec = sampling.resolve(encoder.spec)
     outcome = ExtractionReport()
     todo: dict[str, tuple[Path, int]] = {}
