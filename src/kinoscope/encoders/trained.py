@@ -27,8 +27,9 @@ from .weights import FolderWeights, load_weights
 
 KIND, VERSION = "encoder", 1
 _MODEL, _CONFIG = "model.safetensors", "config.json"
+PerChannel = tuple[float, float, float]
+"""A number for each of R, G and B."""
 MAKE_ANEW = "train it again, or copy the whole folder again"
-Triple = tuple[float, float, float]
 _GIVE_ONE = "give a folder that kinoscope pretrain or kinoscope convert wrote"
 _BOUNDS = {  # beyond these it is no clip, or memory runs out
     "width": (1 / 64, 8),
@@ -65,9 +66,9 @@ class TrainedSpec:
     """How it came to be, for people."""
     reduction: Reduction = "none"
     """The block that narrows its map, see :mod:`.reduction`."""
-    mean: Triple | None = None
+    mean: PerChannel | None = None
     """Subtracted from R, G and B, 0 … 255. None: as in pretraining, see :func:`kinoscope.video.streams.normalise`."""
-    std: Triple | None = None
+    std: PerChannel | None = None
     """They are divided by it after that."""
     epsilon: float | None = None
     """What its batch norms add to variances. None: the backbone's own."""
@@ -90,14 +91,7 @@ class TrainedSpec:
                 raise OptionError(f"{name} is {value!r}, but must be a {'whole ' if whole else ''}number")
             if not (math.isfinite(value) and low <= value <= high):
                 raise OptionError(f"{name} is {value:g}, but must lie between {low:g} and {high:g}")
-        if (self.mean is None) != (self.std is None):
-            raise OptionError(f"mean is {self.mean} and std is {self.std}", cure="give both, or neither")
-        if self.mean is not None and not _are_numbers(self.mean, 3):
-            raise OptionError(f"mean is {self.mean!r}, but must be three numbers")
-        if self.std is not None and not (_are_numbers(self.std, 3) and min(self.std) > 0):
-            raise OptionError(f"std is {self.std!r}, but must be three numbers above 0")
-        if self.epsilon is not None and not (_are_numbers((self.epsilon,), 1) and self.epsilon > 0):
-            raise OptionError(f"epsilon is {self.epsilon!r}, but must be a number above 0")
+        _require_statistics(self)
 
 
 def save_encoder(folder: str | Path, backbone: nn.Module, spec: TrainedSpec) -> None:
@@ -212,6 +206,18 @@ def _read_config(path: Path) -> Mapping[str, Any]:
         problem = f"is of version {config.get('version')!r}, but this Kinoscope reads version {VERSION}"
         raise WeightError(problem, where=path, cure="update Kinoscope")
     return config
+
+
+def _require_statistics(spec: TrainedSpec) -> None:
+    """Raise :class:`OptionError` unless mean, std and epsilon can be computed with."""
+    if (spec.mean is None) != (spec.std is None):
+        raise OptionError(f"mean is {spec.mean} and std is {spec.std}", cure="give both, or neither")
+    if spec.mean is not None and not _are_numbers(spec.mean, 3):
+        raise OptionError(f"mean is {spec.mean!r}, but must be three numbers")
+    if spec.std is not None and not (_are_numbers(spec.std, 3) and min(spec.std) > 0):
+        raise OptionError(f"std is {spec.std!r}, but must be three numbers above 0")
+    if spec.epsilon is not None and not (_are_numbers((spec.epsilon,), 1) and spec.epsilon > 0):
+        raise OptionError(f"epsilon is {spec.epsilon!r}, but must be a number above 0")
 
 
 def _are_numbers(values: Any, count: int) -> bool:
