@@ -3,82 +3,117 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import OptionError, OutputError
 
+if TYPE_CHECKING:
+    from ..convert.folders import Converted
+
 EXAMPLES = """\
-  kinoscope convert CoCLR-ucf101-rgb.pth.tar --from coclr-s3d --out enc/
-  kinoscope convert CoCLR-ucf101-flow.pth.tar --from coclr-s3d --stream flow --out enc-flow/
+  kinoscope convert rgb_resneXt3D64f101_bert10_FRMB.pth.tar --from bert3d-resnext101-frmb --classes hmdb51.txt --out m/
+  kinoscope recognize clip.mp4 --model m/
+  kinoscope convert r2plus1d_34_clip32_ig65m.pth --from r2plus1d-34-ig65m --out enc/
   kinoscope extract videos/ --encoder enc/ --out feats/
+  kinoscope convert CoCLR-ucf101-flow.pth.tar --from coclr-s3d --stream flow --out enc-flow/
 """
+
+_Source = Literal[
+    "bert3d-r2plus1d34",
+    "bert3d-resnext101-frmb",
+    "bert3d-resnext101-frab",
+    "bert3d-i3d-frmb",
+    "r2plus1d-18-torchvision",
+    "s3d-torchvision",
+    "r2plus1d-34-ig65m",
+    "resnext3d-101-kinetics",
+    "slowfast-50",
+    "i3d-pytorch",
+    "coclr-s3d",
+    "sola",
+    "actionformer",
+]
 
 
 def run(
     file: Path,
     *,
-    from_: Literal["coclr-s3d", "sola", "actionformer"],
+    from_: _Source,
     out: Path,
-    stream: Literal["rgb", "flow"] = "rgb",
+    classes: Path | None = None,
+    stream: Literal["rgb", "flow"] | None = None,
+    fps: float | None = None,
     overwrite: bool = False,
     json: bool = False,
 ) -> int:
     """Convert an official checkpoint into a folder without pickle; nothing in the checkpoint is executed.
 
-    The encoder in a CoCLR or InfoNCE release becomes one that `extract --encoder`, `search` and the others take: clips
-    of 32 frames, 25 per second, 128 pixels. Its projection head, which only pretraining needs, is left behind.
+    A bert3d release becomes a recogniser, for `recognize`, with its encoder inside. The public release of a backbone,
+    or of CoCLR and InfoNCE, becomes an encoder that `extract --encoder`, `train`, `search` and the others take; the
+    classifier or projection head that it came with is left behind. Every tensor is checked by name and shape.
 
     Args:
-        file: The checkpoint, as downloaded.
+        file: The checkpoint, as downloaded; or a .safetensors file with the same names.
         from_: Where it comes from.
         out: Folder for the result.
-        stream: What the encoder was trained on; no tensor tells.
-        overwrite: Replace an encoder in the folder.
+        classes: Text file with the names of a recogniser's classes, one per line, in the order of its training set.
+            Without it they are class-0, class-1 and so on.
+        stream: What it was trained on, if no tensor tells (coclr-s3d): rgb, unless you say flow.
+        fps: Frames per second that it shall see; by default what it was trained on (where that was every frame of its
+            videos, 25 or 30).
+        overwrite: Replace a model in the folder.
         json: Print what was written as JSON.
     """
-    from ..convert.coclr import load_coclr_s3d, width_of
-    from ..convert.official import load_from
-    from ..encoders.trained import TrainedSpec, folder_weights, save_encoder
-    from .terminal import print_json, say
+    from ..convert.folders import convert_encoder, convert_recognizer
 
-    if from_ == "sola":
+    _refuse_others(from_, file)
+    whole = from_.startswith("bert3d")
+    if classes is not None and not whole:
+        raise OptionError(f"{from_} becomes an encoder, which has no classes", cure="leave --classes out")
+    if (out / "config.json").exists() and not overwrite:
+        raise OutputError("already holds a model", where=out, cure="choose another --out, or add --overwrite")
+    if (out / "encoder").exists() and not whole:  # that one would be taken for the new one
+        raise OutputError("already holds a recogniser with its encoder", where=out, cure="choose another --out")
+    if whole:
+        converted = convert_recognizer(file, from_, out, stream=stream, fps=fps, classes=classes)
+    else:
+        converted = convert_encoder(file, from_, out, stream=stream, fps=fps)
+    _tell(converted, out, json)
+    return 0
+
+
+def _refuse_others(source: str, file: Path) -> None:
+    """Say what to do with a checkpoint that needs no conversion, or cannot have one."""
+    if source == "sola":
         cure = f"give it as it is: kinoscope adapt FEATURES --adapter {file} --out FEATURES2"
         raise OptionError("an official SoLa checkpoint needs no conversion", where=file, cure=cure)
-    if from_ == "actionformer":
+    if source == "actionformer":
         cure = 'use it from Python: kinoscope.load_official(path, "actionformer")'
         problem = "not yet: the checkpoint tells neither its classes nor the time of its features"
         raise OptionError(problem, where=file, cure=cure)
-    if (out / "config.json").exists() and not overwrite:
-        raise OutputError("already holds an encoder", where=out, cure="choose another --out, or add --overwrite")
-    network = load_from(file, load_coclr_s3d)
-    backbone = "s3d-g" if any("gating" in name for name in network.state_dict()) else "s3d"
-    parameters = sum(tensor.numel() for tensor in network.backbone.parameters())
-    save_encoder(
-        out,
-        network.backbone,
-        TrainedSpec(
-            backbone,
-            width_of(network),
-            "batch",
-            stream,
-            fps=25.0,
-            clip_length=32,
-            size=128,
-            decode_size=170,
-            origin=f"converted from {file.name}",
-        ),
-    )
+
+
+def _tell(converted: Converted, out: Path, json: bool) -> None:
+    from ..encoders.trained import folder_weights
+    from .terminal import print_json, say
+
+    spec = converted.spec
     if json:
         print_json(
             {
                 "out": str(out),
-                "backbone": backbone,
-                "stream": stream,
-                "parameters": parameters,
+                "kind": converted.kind,
+                "backbone": spec.backbone,
+                "stream": spec.stream,
+                "parameters": converted.parameters,
+                "classes": converted.classes,
                 "weights": folder_weights(out).hash,
             }
         )
-    else:
-        say(f"{backbone} on {stream}, {parameters:,} parameters → {out}")
+        return
+    say(f"{spec.backbone} on {spec.stream}, {converted.parameters:,} parameters → {out}")
+    say(f"sees {spec.clip_length} frames of {spec.size} px, {spec.fps:g} per second")
+    if converted.classes is None:
         say(f"next: kinoscope extract videos/ --encoder {out} --out feats/")
-    return 0
+    else:
+        say(f"next: kinoscope recognize VIDEO --model {out}")

@@ -127,7 +127,7 @@ class BackboneClassifier(nn.Module):
         return self.last(steps.mean(dim=2))  # [B, C, N] -> [B, K]
 
 
-def load_backbone(checkpoint: Mapping[str, Any], source: str) -> BackboneClassifier | PublishedFlow:
+def load_backbone(checkpoint: Mapping[str, Any], source: str) -> BackboneClassifier | PublishedFlow[BackboneClassifier]:
     """The network of a public release, in evaluation mode: ``m(clip)`` → logits [B, K], its maps by ``m.backbone``.
 
     A network of motion, whose first convolution has two channels, takes clips of two channels too and is in

@@ -66,7 +66,7 @@ RELEASES: dict[str, Release] = {
 }
 
 
-def load_bert3d(checkpoint: Mapping[str, Any], source: str) -> Recognizer | PublishedFlow:
+def load_bert3d(checkpoint: Mapping[str, Any], source: str) -> Recognizer | PublishedFlow[Recognizer]:
     """The network of an official checkpoint, in evaluation mode: ``m(clip)`` → logits [B, K].
 
     A network of motion, whose first convolution has two channels, takes clips of two channels too and is in

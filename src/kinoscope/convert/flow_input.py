@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -25,16 +25,16 @@ def for_our_channels(weight: Tensor) -> Tensor:
     return torch.cat((torch.zeros_like(u), v, u), dim=1)
 
 
-class PublishedFlow(nn.Module):
+class PublishedFlow(nn.Module, Generic[Network]):
     """A converted network of motion that takes clips as its authors did.
 
     Args:
         network: takes clips of three channels.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
-        self.network = network
+        self.network: Network = network
 
     def forward(self, clip: Tensor) -> Tensor:
         """Shape: [B, 2, T, H, W], u before v, or three channels as ours -> what the network gives."""
@@ -50,7 +50,7 @@ def fill_either(
     cure: str,
     their_name: Callable[[str], str],
     given: Mapping[str, Tensor] = MappingProxyType({}),
-) -> Network | PublishedFlow:
+) -> Network | PublishedFlow[Network]:
     """As :func:`.matching.fill`; if the file is of a network of motion, with the clips of its authors.
 
     Args:
