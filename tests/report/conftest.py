@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -124,24 +125,42 @@ def browser():
 
 
 @pytest.fixture
-def open_page(browser):
-    """Opens a file at a size; afterwards nothing may have been logged or asked from the network."""
+def open_plain(browser):
+    """Opens a file without waiting for a script; afterwards nothing may have been logged or asked from the network."""
     complaints, opened = [], []
 
-    def open_at(path, size=DESKTOP, scheme="light"):
+    def open_at(path, scheme="light", size=DESKTOP):
         page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
         opened.append(page)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: request.url.startswith("http") and complaints.append(request.url))
         page.goto(path.as_uri())
-        page.wait_for_selector("html.ready", state="attached")
         return page
 
     yield open_at
     for page in opened:
         page.close()
     assert complaints == []
+
+
+@pytest.fixture
+def open_page(open_plain):
+    """Opens a report at a size, once its script has drawn it."""
+
+    def open_at(path, size=DESKTOP, scheme="light"):
+        page = open_plain(path, scheme, size)
+        page.wait_for_selector("html.ready", state="attached")
+        return page
+
+    return open_at
+
+
+def photograph(page, name):
+    """Keeps what a test sees in $KINOSCOPE_SCREENSHOTS, if that is set."""
+    if folder := os.environ.get("KINOSCOPE_SCREENSHOTS"):
+        page.wait_for_timeout(300)
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
 def shown(page, selector):

@@ -1,13 +1,11 @@
 """The report as people see it: drawn by a headless Chromium, clicked, and played."""
 
-import os
-
 import pytest
 
 from kinoscope.data.segments import Segment
 from kinoscope.report import Report, VideoPage, write_report
 
-from .conftest import DESKTOP, HOSTILE, PHONE, SECONDS, WIDTHS, shown, until
+from .conftest import DESKTOP, HOSTILE, PHONE, SECONDS, WIDTHS, photograph, shown, until
 
 pytestmark = pytest.mark.browser
 
@@ -58,7 +56,6 @@ def test_bars_stand_where_their_times_are(open_page, report_file, full_page, siz
 def test_no_page_is_wider_than_its_window(open_page, report_file, scheme):
     page = open_page(report_file, scheme=scheme)
     page.locator("#settings summary").click()
-    folder = os.environ.get("KINOSCOPE_SCREENSHOTS")  # to look at what the tests see
     for index in range(3):
         page.locator("nav a").nth(index).click()
         for summary in shown(page, "details summary").all():
@@ -66,9 +63,7 @@ def test_no_page_is_wider_than_its_window(open_page, report_file, scheme):
         for width, height in WIDTHS:
             page.set_viewport_size({"width": width, "height": height})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-            if folder:
-                page.wait_for_timeout(300)
-                page.screenshot(path=f"{folder}/{width}-{scheme}-{index}.png", full_page=True)
+            photograph(page, f"{width}-{scheme}-{index}")
 
 
 def test_a_click_on_a_bar_plays_its_segment_and_a_second_click_pauses(open_page, report_file):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
@@ -14,7 +12,7 @@ from kinoscope.report.feature_maps import FeatureColumn, feature_page
 from kinoscope.report.feature_numbers import FeatureNumbers, similarity_chart, similarity_table
 from kinoscope.sola import SolaOptions
 
-from .conftest import DESKTOP, HOSTILE, PHONE, WIDTHS, shown, until
+from .conftest import DESKTOP, HOSTILE, PHONE, WIDTHS, photograph, shown, until
 
 pytestmark = pytest.mark.browser
 
@@ -47,7 +45,6 @@ def features_file(tmp_path_factory):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_is_wider_than_its_window(open_page, features_file, scheme):
     page = open_page(features_file, scheme=scheme)
-    folder = os.environ.get("KINOSCOPE_SCREENSHOTS")  # to look at what the tests see
     for index in range(2):
         page.locator("nav a").nth(index).click()
         for width, height in WIDTHS:
@@ -55,9 +52,7 @@ def test_no_page_is_wider_than_its_window(open_page, features_file, scheme):
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             boxes = [field.bounding_box() for field in shown(page, ".field").all()]
             assert all(box["width"] > 100 and abs(box["width"] - box["height"]) < 2 for box in boxes)
-            if folder:
-                page.wait_for_timeout(300)
-                page.screenshot(path=f"{folder}/maps-{width}-{scheme}-{index}.png", full_page=True)
+            photograph(page, f"maps-{width}-{scheme}-{index}")
 
 
 def test_maps_of_a_group_stand_side_by_side_and_there_is_nothing_to_play(open_page, features_file):

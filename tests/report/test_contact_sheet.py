@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
-import re
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,8 +10,8 @@ import pytest
 from kinoscope.errors import OutputError
 from kinoscope.report.contact_sheet import ContactSheet, Still, render_contact_sheet, write_contact_sheet
 
-from .conftest import HOSTILE, WIDTHS, Sample
-from .test_html import Page
+from .conftest import HOSTILE, WIDTHS, Sample, photograph
+from .test_html import Page, assert_nothing_runs
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +39,7 @@ def test_it_is_well_formed_and_hostile_text_stays_text(source: str) -> None:
 
 
 def test_nothing_runs_and_nothing_is_loaded(source: str) -> None:
-    page = Page(source)
-    policy = next(attrs["content"] for attrs in page.all("meta") if attrs.get("http-equiv"))
-    style = re.findall(r"<style>(.*?)</style>", source, re.S)[0]
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert policy.startswith("default-src 'none'") and f"style-src 'sha256-{digest}'" in policy
-    assert "unsafe" not in policy and "script" not in policy
-    assert not page.all("script") and not re.search(r"\sstyle=", source)
-    assert all(attrs["src"].startswith("data:image/jpeg;base64,") for attrs in page.all("img"))
-    assert not re.search(r"https?:|@import|url\(", re.sub(r"base64,[A-Za-z0-9+/=]+", "", source))
+    assert_nothing_runs(source)
 
 
 def test_links_lead_to_the_videos_at_their_moment(tmp_path: Path, sheet: ContactSheet, sample: Sample) -> None:
@@ -80,13 +68,10 @@ def test_a_sheet_that_cannot_be_written_names_its_file(tmp_path: Path, sheet: Co
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_every_window(browser, sheet: ContactSheet, tmp_path: Path, scheme: str) -> None:
-    path, complaints = tmp_path / "sheet.html", []
+def test_it_fits_every_window(open_plain, sheet: ContactSheet, tmp_path: Path, scheme: str) -> None:
+    path = tmp_path / "sheet.html"
     write_contact_sheet(path, sheet)
-    page = browser.new_page(color_scheme=scheme)
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("request", lambda request: request.url.startswith("http") and complaints.append(request.url))
-    page.goto(path.as_uri())
+    page = open_plain(path, scheme)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.tagName") == "A"
     page.locator("#settings summary").click()
@@ -95,10 +80,7 @@ def test_it_fits_every_window(browser, sheet: ContactSheet, tmp_path: Path, sche
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         boxes = [item.bounding_box() for item in page.locator(".sheet li").all()]
         assert len({box["y"] for box in boxes}) < len(boxes), "several stand side by side"
-        if folder := os.environ.get("KINOSCOPE_SCREENSHOTS"):
-            page.screenshot(path=f"{folder}/sheet-{width}-{scheme}.png", full_page=True)
+        photograph(page, f"sheet-{width}-{scheme}")
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     page.emulate_media(media="print")
     assert page.locator("#settings:visible").count() == 0 and page.locator(".still:visible").count() == 11
-    page.close()
-    assert complaints == []

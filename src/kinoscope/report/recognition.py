@@ -13,7 +13,7 @@ from pathlib import Path
 from ..files import write_text
 from .attention import Look, filmstrip, full_height, look_summary, overview
 from .html import clock, text
-from .marks import share_bar, video_link
+from .marks import number, share_bar, video_link
 from .page import scriptless_page, styles
 
 __all__ = ["Look", "RecognitionPage", "VideoPage", "render_recognition_page", "write_recognition_page"]
@@ -67,7 +67,7 @@ def render_recognition_page(page: RecognitionPage, *, folder: Path | None = None
     """The page's HTML; links are relative to ``folder``, where it will lie (the working directory when not given)."""
     reads = any(look.mean is not None for video in page.videos for look in video.looks)
     parts = [f'<p class="intro">{text(_READING)}</p>'] if reads else []
-    parts += [_video(number, video, folder) for number, video in enumerate(page.videos, 1)]
+    parts += [_video(rank, video, folder) for rank, video in enumerate(page.videos, 1)]
     return scriptless_page(
         page.title,
         f"{len(page.videos):,} video{'' if len(page.videos) == 1 else 's'}",
@@ -78,7 +78,7 @@ def render_recognition_page(page: RecognitionPage, *, folder: Path | None = None
     )
 
 
-def _video(number: int, video: VideoPage, folder: Path | None) -> str:
+def _video(rank: int, video: VideoPage, folder: Path | None) -> str:
     name = video_link(video.name, video.path, folder, video.looks[0].start if video.looks else None)
     note = f'<p class="video-note">{text(video.note)}</p>' if video.note else ""
     answers = (
@@ -89,11 +89,11 @@ def _video(number: int, video: VideoPage, folder: Path | None) -> str:
     )
     return "\n".join(
         [
-            f'<section class="card video" aria-labelledby="video-{number}">',
-            f'<header class="page-head"><h2 id="video-{number}">{name}</h2>',
+            f'<section class="card video" aria-labelledby="video-{rank}">',
+            f'<header class="page-head"><h2 id="video-{rank}">{name}</h2>',
             f"<p>{_facts(video)}</p></header>{note}",
             answers,
-            _looks(number, video),
+            _looks(rank, video),
             "</section>",
         ]
     )
@@ -111,15 +111,15 @@ def _answer_rows(answers: Sequence[tuple[str, float]]) -> str:
     """Rows of a table: label, bar, probability."""
     return "\n".join(
         f'<tr><th scope="row"><bdi>{text(label)}</bdi></th><td class="share-cell">{share_bar(probability)}</td>'
-        f'<td class="num">{probability:.3f}</td></tr>'
+        f'<td class="num">{number(probability)}</td></tr>'
         for label, probability in answers
     )
 
 
-def _looks(number: int, video: VideoPage) -> str:
+def _looks(place: int, video: VideoPage) -> str:
     """The film strips; of several clips first where in the whole video it looked."""
     looks, height = video.looks, full_height(video.looks)
-    anchors = [f"look-{number}-{rank}" for rank in range(1, len(looks) + 1)]
+    anchors = [f"look-{place}-{rank}" for rank in range(1, len(looks) + 1)]
     parts = []
     if len(looks) > 1 and any(look.mean is not None for look in looks):
         parts.append(f"<h3>Over the whole video</h3>{overview(looks, anchors, height)}")
@@ -141,4 +141,4 @@ def _answered(look: Look) -> str:
     if not look.answers:
         return ""
     label, probability = look.answers[0]
-    return f"<bdi>{text(label)}</bdi> {probability:.3f}"
+    return f"<bdi>{text(label)}</bdi> {number(probability)}"
