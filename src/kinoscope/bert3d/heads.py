@@ -35,7 +35,7 @@ class HeadOptions:
     hidden: int | None = None
     """Width of the hidden layer of the others; by default as many parameters as bert has."""
     reduce: int | None = None
-    """Channels that tokens are reduced to by a linear layer first, whatever the head; by default they stay as they are."""
+    """Channels that a linear layer reduces tokens to, whatever the head; by default they stay as they are."""
     normalize: bool = True
     """L2-normalise each token first, whatever the head: as the released I3D models do. On frozen features the head
     learns order far better with it (docs/results.md)."""

@@ -1,7 +1,7 @@
 """A trained recogniser with everything that it needs: its classes, its eyes, how its answers are made.
 
-On disk it is a folder: ``config.json`` and ``model.safetensors`` (the head), and the encoder by name or inside. Eyes are
-of two kinds: stored features of a frozen encoder (:class:`.feature_eye.FeatureEye`), or a whole network that looks at
+On disk it is a folder: ``config.json`` and ``model.safetensors`` (the head), and the encoder by name or inside. Eyes
+are of two kinds: features of a frozen encoder (:class:`.feature_eye.FeatureEye`), or a whole network that looks at
 clips (:class:`.clip_eye.ClipEye`).
 """
 

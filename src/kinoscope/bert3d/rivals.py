@@ -126,8 +126,8 @@ class NonLocalHead(nn.Module):
         width: C.
         tokens: N; fewer are filled up with zeros.
         hidden: of the layer after the concatenation.
-        scaling: of scores: ``none`` as in the definition, or ``positions`` (divided by the square root of their number),
-            the released code's handicap.
+        scaling: of scores: ``none`` as in the definition, or ``positions`` (divided by the root of their number),
+            the handicap of the released code.
     """
 
     spatial = True
