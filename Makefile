@@ -33,7 +33,7 @@ results: $(STAMP) ## measure everything anew and rewrite docs/results.md (about 
 # The constraints pin the build of PyTorch; on a machine with a GPU leave them out: pip install .
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[openvino,faiss,test,lint]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[openvino,onnx,int8,faiss,test,lint]"
 	touch $(STAMP)
 
 clean:           ## remove the environment and what the demo made

@@ -28,6 +28,7 @@ COMMANDS = {
     "index": ("index", "an index of a library of videos, for search"),
     "search": ("search", "the videos, or the moments, of a library that are most like a query"),
     "convert": ("convert", "an official checkpoint as a folder that the other commands take"),
+    "export": ("export", "a trained model as a file for ONNX Runtime or OpenVINO, compared with PyTorch"),
     "probe": ("probe", "checks video files: codec, size, true rate, rotation, duration, damage"),
     "doctor": ("doctor", "checks this machine: packages, devices, weights"),
     "demo": ("demo", "the whole story on a sample video and on made videos"),
