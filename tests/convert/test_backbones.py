@@ -13,6 +13,7 @@ import kinoscope as ks
 from kinoscope.convert.backbone_names import Naming, hassony2_i3d, slowfast_facebook
 from kinoscope.convert.backbones import RELEASES, BackboneClassifier, load_backbone
 from kinoscope.encoders.backbones import build_backbone
+from kinoscope.encoders.i3d import I3D
 from kinoscope.errors import WeightError
 from tests.convert.made import State, made
 from tests.convert.slow_backbones import slow_released
@@ -100,14 +101,19 @@ _LARGE = ("r2plus1d-34-ig65m", "resnext3d-101-kinetics")  # their layers are in 
 @pytest.mark.parametrize(
     "source", [pytest.param(source, marks=[pytest.mark.slow] * (source in _LARGE)) for source in RELEASES]
 )
-def test_a_release_computes_what_it_did(tmp_path: Path, source: str) -> None:
-    state = released(source)
-    torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}, tmp_path / "x.pth")
-    network = ks.load_official(tmp_path / "x.pth", source)
+def test_a_release_computes_what_it_did(source: str) -> None:
+    network = load_backbone(released(source), source)
     assert not network.training and not any(p.requires_grad for p in network.parameters())
     clip = CLIP[:, :, :16, :24, :24] if source.startswith("r2plus1d") else CLIP
     same(network, slow_released(source, released(source, _TWINS.get(source)), clip), clip)
     assert network.backbone(clip).shape[:2] == (1, network.backbone.width)  # type: ignore[operator,union-attr]
+
+
+def test_a_released_file(tmp_path: Path) -> None:
+    state = released("s3d-torchvision")
+    torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}, tmp_path / "x.pth")
+    network = ks.load_official(tmp_path / "x.pth", "s3d-torchvision")
+    same(network, slow_released("s3d-torchvision", state, CLIP))
 
 
 @pytest.mark.parametrize(("source", "naming"), [(s, naming) for s in RELEASES for naming in RELEASES[s].namings[1:]])
@@ -122,6 +128,15 @@ def test_motion_of_i3d_has_two_channels() -> None:
     state = released("i3d-pytorch", channels=2)
     network = load_backbone(state, "i3d-pytorch")
     same(network, slow_released("i3d-pytorch", state, CLIP[:, :2]), CLIP[:, :2])
+
+
+def test_i3d_is_the_one_in_the_catalogue() -> None:
+    """The same weights under the names of both; that one is checked against the published scores of a real clip."""
+    state = released("i3d-pytorch")
+    ours = I3D(classes=5).eval()
+    own = {(f"features.{n}" if "logits" not in n else n.replace("conv3d.", "")): t for n, t in state.items()}
+    ours.load_state_dict(own)
+    torch.testing.assert_close(load_backbone(state, "i3d-pytorch")(CLIP), ours.classify(ours(CLIP)))
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,9 @@ def same(network: torch.nn.Module, source: str, state: State, clip: Tensor) -> N
 
 
 @pytest.mark.parametrize("source", RELEASES)
-def test_the_official_network_computes_the_same(tmp_path: Path, source: str) -> None:
+def test_the_official_network_computes_the_same(source: str) -> None:
     state = official(source, classes=7)
-    torch.save({"epoch": 3, "state_dict": {f"module.{name}": t for name, t in state.items()}}, tmp_path / "x.pth.tar")
-    network = ks.load_official(tmp_path / "x.pth.tar", source)
+    network = load_bert3d(state, source)
     assert not network.training and not any(p.requires_grad for p in network.parameters())
     frames, height, width = (16, 32, 16) if "r2plus1d" in source else (40, 40, 24)
     clip = torch.randn(1, 3, frames, height, width, generator=torch.Generator().manual_seed(0))
@@ -61,6 +60,12 @@ def test_the_official_network_computes_the_same(tmp_path: Path, source: str) -> 
 def test_64_frames_of_r2plus1d_have_eight_tokens() -> None:
     network = load_bert3d(official("bert3d-r2plus1d34", tokens=8), "bert3d-r2plus1d34")
     assert network.classifier.head.tokens == 8  # type: ignore[union-attr]
+
+
+def test_an_official_file(tmp_path: Path) -> None:
+    state = official()
+    torch.save({"epoch": 3, "state_dict": {f"module.{name}": t for name, t in state.items()}}, tmp_path / "x.pth.tar")
+    same(ks.load_official(tmp_path / "x.pth.tar", I3D), I3D, state, CLIP)
 
 
 WRAPS: dict[str, Callable[[State], Any]] = {

@@ -131,7 +131,8 @@ def load_backbone(checkpoint: Mapping[str, Any], source: str) -> BackboneClassif
     """The network of a public release, in evaluation mode: ``m(clip)`` → logits [B, K], its maps by ``m.backbone``.
 
     A network of motion, whose first convolution has two channels, takes clips of two channels too and is in
-    ``m.network``. SlowFast takes 64 frames; its pathways see every 8th and every 2nd of them.
+    ``m.network``. SlowFast takes 64 frames; its pathways see every 8th and every 2nd of them. (PyTorchVideo spreads the
+    slow ones from the first frame to the last, so that some are others.)
 
     Args:
         checkpoint: a state dict, or a checkpoint around one.

@@ -57,7 +57,7 @@ def require_match(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, T
 
 
 def rows_of(found: Mapping[str, Tensor], name: str, cure: str) -> int:
-    """Rows of a weight: the number of classes of a classifier, or of positions.
+    """Rows of a weight: the number of classes of a classifier.
 
     Raises:
         WeightError: it is missing, or has none.
