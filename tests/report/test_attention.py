@@ -53,6 +53,12 @@ def test_even_attention_fills_half_and_the_line_is_there() -> None:
     assert look_summary(even) == "looked everywhere alike; 20 % on the class token itself"
 
 
+def test_a_head_without_a_class_token_keeps_nothing_for_itself() -> None:
+    mean = look(np.full((1, 2, 4), 0.25), class_token=False)
+    assert (mean.own, mean.even) == (None, 0.25)
+    assert look_summary(mean) == "looked everywhere alike"
+
+
 def test_the_strongest_moment_is_named_and_several_clips_share_their_scale() -> None:
     sharp, flat = look(np.array([[[0.1, 0.7, 0.1]]])), look(np.array([[[0.3, 0.25, 0.25]]]), start=3.0)
     height = full_height([sharp, flat])

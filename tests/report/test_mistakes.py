@@ -78,10 +78,11 @@ def test_mistakes_come_by_how_sure_they_were() -> None:
 
 def test_a_mistake_tells_answer_truth_and_both_probabilities() -> None:
     held_out = ClipScores(np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1]]), np.array([2, 0]), ("a", "b", "c"))
-    source = render_mistakes_page(MistakesPage("m", ["wrong", "right"], held_out))
+    source = render_mistakes_page(MistakesPage("m", ["wrong", "right"], held_out, lambda number: ()))
     told = re.findall(r'<th scope="row">(answer|truth)</th><td><bdi>(\w)</bdi></td>.*?class="num">([\d.]+)<', source)
     assert told == [("answer", "a", "0.700"), ("truth", "c", "0.100")]
     assert "The truth was answer 3." in source and "no picture" in source
+    assert "no picture" not in render_mistakes_page(MistakesPage("m", ["wrong", "right"], held_out))
     barely = source[source.index("Right, but barely") :]
     assert re.findall(r"<bdi>(\w+)</bdi>", barely) == ["right", "a", "b"]
     assert "0.600" in barely and "0.300" in barely

@@ -31,7 +31,7 @@ def looks(sample: Sample, tokens: int, clips: int = 1, layers: int = 1, attentio
         weights = np.random.default_rng(start).dirichlet(np.full(tokens + 1, 0.7), size=(layers, 8))[..., 1:]
         pictures = [sample.thumbnails[n % len(sample.thumbnails)].jpeg for n in range(tokens)]
         spans = list(pairwise(edges))
-        drawn.append(Look(start, start + 2, spans, pictures, weights if attention else None, None, [(HOSTILE, 0.5)]))
+        drawn.append(Look(start, start + 2, spans, pictures, weights if attention else None, answers=[(HOSTILE, 0.5)]))
     return drawn
 
 

@@ -36,6 +36,8 @@ class Look:
     """Weights of the class token on the tokens; None for a head without attention. Shape: [L, H, N]."""
     self_weight: float | None = None
     """Weight of the class token on itself, mean over the heads of the last layer; without, what is missing to 1."""
+    class_token: bool = True
+    """Whether the head has a class token; without one the weights are those of the mean of all tokens."""
     answers: Sequence[tuple[str, float]] = ()
     """(label, probability) of this clip alone, the most probable first."""
 
@@ -55,15 +57,15 @@ class Look:
 
     @property
     def own(self) -> float | None:
-        """Weight of the class token on itself."""
-        if self.self_weight is not None or self.mean is None:
+        """Weight of the class token on itself; None where there is no class token, or no attention."""
+        if self.self_weight is not None or self.mean is None or not self.class_token:
             return self.self_weight
         return float(np.clip(1.0 - self.mean.sum(), 0.0, 1.0))
 
     @property
     def even(self) -> float:
         """The weight of every token, the class token among them, if none were preferred."""
-        return 1.0 / (len(self.spans) + 1)
+        return 1.0 / (len(self.spans) + self.class_token)
 
 
 def full_height(looks: Sequence[Look]) -> float:

@@ -41,7 +41,7 @@ class MistakesPage:
     scores: ClipScores
     """Their probabilities and true labels."""
     strip: Strip | None = None
-    """Asked only for the mistakes that are shown."""
+    """Asked only for the mistakes that are shown; None shows no pictures."""
     paths: Sequence[Path | None] = ()
     """The videos' files, which are linked. Shape: [V], or empty."""
     most: int = 100
@@ -158,21 +158,22 @@ class _Answers:
         )
 
     def _mistake(self, video: int) -> str:
-        pictures = [] if self.page.strip is None else list(self.page.strip(video))
-        film = "".join(
-            f'<img src="{image_uri(each.jpeg)}" alt="{text(f"at {clock(each.time)}")}" title="{clock(each.time)}" '
-            'decoding="async">'
-            for each in pictures
-        )
         names, truth = self.page.scores.classes, int(self.page.scores.labels[video])
         answered = _row("answer", names[self.answer[video]], self.sureness[video], "")
         was = _row("truth", names[truth], self.of_truth[video], "right")
+        verdict = f'<table class="verdict"><tbody>{answered}{was}</tbody></table>'
         place = f'<p class="hint">The truth was answer {self.place[video]}.</p>' if self.place[video] > 2 else ""
-        strip = f'<div class="film">{film}</div>' if film else '<div class="film blank">no picture</div>'
-        return (
-            f'<li class="card">{strip}<h3>{self._name(video)}</h3><table class="verdict"><tbody>{answered}{was}</tbody>'
-            f"</table>{place}</li>"
+        return f'<li class="card">{self._film(video)}<h3>{self._name(video)}</h3>{verdict}{place}</li>'
+
+    def _film(self, video: int) -> str:
+        if self.page.strip is None:
+            return ""
+        pictures = "".join(
+            f'<img src="{image_uri(each.jpeg)}" alt="{text(f"at {clock(each.time)}")}" title="{clock(each.time)}" '
+            'decoding="async">'
+            for each in self.page.strip(video)
         )
+        return f'<div class="film">{pictures}</div>' if pictures else '<div class="film blank">no picture</div>'
 
     def _name(self, video: int) -> str:
         path = self.page.paths[video] if self.page.paths else None
