@@ -15,11 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .bert3d.recognizer import KIND as RECOGNIZER
+from .bert3d.recognizer import TrainedRecognizer, load_recognizer
 from .data.features import Features
 from .data.segments import Segment
 from .encoders import Encoder, EncoderSpec, Sampling, encoder_spec, load_encoder
 from .encoders.extract import Effort, extract_features
 from .encoders.sampling import Runtime
+from .engine.model_folder import CONFIG, peek_config
 from .errors import DamagedVideoWarning, OptionError, WeightError
 from .localize.from_scores import ScoreOptions, segments_from_scores
 from .localize.localizer import ADAPTER, Localizer
@@ -132,11 +135,26 @@ def class_probabilities(encoder: Encoder, features: Features) -> np.ndarray:
         return encoder.classify(rows).softmax(dim=1).cpu().numpy()  # [T, C] -> [T, K]
 
 
-def load(folder: str | Path, *, device: str = "auto", runtime: Runtime = "auto") -> Pipeline:
-    """Anything that ``kinoscope train localize`` wrote, ready for raw video.
+def load(folder: str | Path, *, device: str = "auto", runtime: Runtime = "auto") -> Pipeline | TrainedRecognizer:
+    """Anything that ``kinoscope train`` wrote, ready for raw video.
+
+    What ``train localize`` wrote gives a :class:`Pipeline` (``.localize(path)``), what ``train recognize`` or
+    ``kinoscope convert`` wrote a recogniser (``.recognize(path)``).
 
     Raises:
         WeightError: not a model, or one whose encoder Kinoscope does not have.
+    """
+    config = peek_config(Path(folder) / CONFIG)
+    if config is not None and config.get("kind") == RECOGNIZER:
+        return load_recognizer(folder, device=device, runtime=runtime)
+    return load_localizer(folder, device=device, runtime=runtime)
+
+
+def load_localizer(folder: str | Path, *, device: str = "auto", runtime: Runtime = "auto") -> Pipeline:
+    """What ``kinoscope train localize`` wrote, ready for raw video.
+
+    Raises:
+        WeightError: not a localisation model, or one whose encoder Kinoscope does not have.
     """
     folder = Path(folder)
     head, adapter = load_head(folder)

@@ -6,7 +6,7 @@ Source: sheet, sections 7 and 8; crops and times are the house's own, exact ones
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,17 @@ from ..data.clip_parts import Parts
 from ..data.labelled_clips import LabelledClip
 from ..encoders import encoder_spec, load_encoder
 from ..encoders.backbones import build_backbone, list_backbones
-from ..encoders.reduction import Reduction
 from ..encoders.tokens import backbone_of
 from ..encoders.trained import TrainedSpec, save_encoder, trained_spec
 from ..engine.seeds import seed_weights
 from ..errors import OptionError
 from ..video.augment import AugmentOptions, apply_view, draw_view
 from ..video.scaling import Frame
-from ..video.streams import STREAMS, Stream, normalise
+from ..video.streams import normalise
 from .clip_eye import ClipEye, clip_options, part_starts
-from .heads import HeadOptions, looks_at_places
+from .heads import looks_at_places
 from .network import Recognizer, build_classifier
-from .options import RecognizeOptions
+from .options import ClipTraining, HeadOptions, RecognizeOptions
 from .recognizer import TrainedRecognizer
 from .task import RecognizeTask
 from .token_clips import video_of
@@ -41,28 +40,6 @@ _AUGMENT = AugmentOptions(area=(0.4, 1.0), jitter=0.3, grey=0.0, blur=0.0)
 _CLIPS_AT_ONCE = 8
 _CATALOGUE = {"i3d-k400": "i3d"}
 """Encoders of the catalogue whose network is a backbone."""
-
-
-@dataclass(frozen=True)
-class ClipTraining:
-    """What clips a fine-tuned encoder sees; the encoder's own where nothing is given."""
-
-    frames: int | None = None
-    """Samples in a clip; 64 for i3d-k400."""
-    clip_fps: float | None = None
-    """Samples per second."""
-    clip_size: int | None = None
-    """Side of what the network sees, in pixels."""
-    stream: Stream = "rgb"
-    """What of a clip a fresh backbone sees; an encoder has its own."""
-    width: float = 1.0
-    """Of a fresh backbone: its channels are multiplied by it."""
-    reduction: Reduction = "none"
-    """frmb: a narrower block in the place of the encoder's last; frab: after it; of i3d-k400 and fresh backbones."""
-
-    def __post_init__(self) -> None:
-        if self.stream not in STREAMS:
-            raise OptionError(f"stream is {self.stream!r}", cure=f"one of: {', '.join(STREAMS)}")
 
 
 def finetune(

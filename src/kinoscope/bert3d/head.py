@@ -8,17 +8,12 @@ Letters: B clips, N tokens, C channels, H heads, L layers. Position 0 of a seque
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import OptionError
-
-Initialization = Literal["bert5", "bert2"]
-Positions = Literal["learned", "sinusoidal", "none"]
-Readout = Literal["class-token", "mean"]
+from .options import Initialization, Positions, Readout
 
 _STD = 0.02
 

@@ -3,68 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import nn
 
+from ..encoders.slowfast import FAST_STEPS
 from ..errors import OptionError
-from .head import BertHead, Initialization, Positions, Readout
+from .head import BertHead
+from .late_fusion import LateFusionHead
+from .options import HeadOptions
 from .rivals import AttentionPoolHead, ConcatHead, ConvGruHead, LstmHead, MeanHead, NonLocalHead
-
-HeadName = Literal["bert", "tgap", "wide", "concat", "concat-fc", "lstm", "convgru", "non-local", "attention-pool"]
-HEADS: tuple[HeadName, ...] = get_args(HeadName)
 
 _SIZED = ("wide", "concat-fc", "lstm", "convgru", "non-local", "attention-pool")
 """Heads with a hidden layer whose width is free."""
 _WIDEST = 1 << 16
-
-
-@dataclass(frozen=True)
-class HeadOptions:
-    """What makes a feature of the tokens of a clip, and how large it is."""
-
-    head: HeadName = "bert"
-    """bert; tgap: the mean over time; wide: the mean and a hidden layer; concat, concat-fc: all tokens in a row; lstm,
-    convgru; non-local; attention-pool: a learned query."""
-    layers: int = 1
-    """bert: transformer layers."""
-    heads: int = 8
-    """bert, attention-pool: attention heads."""
-    hidden: int | None = None
-    """Width of the hidden layer of the others; by default as many parameters as bert has."""
-    reduce: int | None = None
-    """Channels that a linear layer reduces tokens to, whatever the head; by default they stay as they are."""
-    normalize: bool = True
-    """L2-normalise each token first, whatever the head: as the released I3D models do. On frozen features the head
-    learns order far better with it (docs/results.md)."""
-    initialization: Initialization = "bert2"
-    """bert: bert2 as for I3D, with positions as large as normalised tokens; or bert5 as for the other backbones."""
-    positions: Positions = "learned"
-    """bert: learned, sinusoidal or none."""
-    readout: Readout = "class-token"
-    """bert: class-token, or mean of the tokens."""
-    keep: float = 0.8
-    """bert: in training each token can be looked at with this probability."""
-    head_dropout: float = 0.1
-    """bert: inside the head."""
-    dropout: float = 0.8
-    """Before the classifier."""
-
-    def __post_init__(self) -> None:
-        if self.head not in HEADS:
-            raise OptionError(f"head is {self.head!r}", cure=f"one of: {', '.join(HEADS)}")
-        for name, value in (("layers", self.layers), ("heads", self.heads), ("hidden", self.hidden or 1)):
-            if value < 1:
-                raise OptionError(f"{name} is {value}, but must be at least 1")
-        if self.reduce is not None and self.reduce < 1:
-            raise OptionError(f"reduce is {self.reduce}, but must be at least 1", cure="512 is published")
-        for name, share in (("head_dropout", self.head_dropout), ("dropout", self.dropout)):
-            if not 0 <= share < 1:
-                raise OptionError(f"{name} is {share}, but must lie from 0 to below 1")
-        if not 0 < self.keep <= 1:
-            raise OptionError(f"keep is {self.keep}, but must be above 0 and at most 1", cure="0.8 is published")
 
 
 def build_head(options: HeadOptions, width: int, tokens: int, classes: int, grid: int = 1) -> nn.Module:
@@ -83,6 +35,8 @@ def build_head(options: HeadOptions, width: int, tokens: int, classes: int, grid
     if hidden is None and options.head in _SIZED:
         target = parameters_with_classifier(lambda: _bert(options, width, tokens), classes)
         hidden = matched_hidden(lambda size: _rival(options, width, tokens, grid, size), classes, target)
+    if options.head == "bert-late":
+        return _late(options, width, tokens)
     return _bert(options, width, tokens) if options.head == "bert" else _rival(options, width, tokens, grid, hidden)
 
 
@@ -103,6 +57,14 @@ def _bert(options: HeadOptions, width: int, tokens: int) -> BertHead:
         positions=options.positions,
         readout=options.readout,
     )
+
+
+def _late(options: HeadOptions, width: int, tokens: int) -> LateFusionHead:
+    fast, rest = divmod(width - options.slow_width, FAST_STEPS)
+    if fast < 1 or rest:
+        problem = f"{width} channels are not {options.slow_width} slow ones and {FAST_STEPS} steps of fast ones"
+        raise OptionError(problem, cure="bert-late goes with slowfast-50-late: give its --slow-width")
+    return LateFusionHead(_bert(options, options.slow_width, tokens), _bert(options, fast, FAST_STEPS * tokens))
 
 
 def _rival(options: HeadOptions, width: int, tokens: int, grid: int, hidden: int | None) -> nn.Module:

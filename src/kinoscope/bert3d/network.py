@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .heads import HeadOptions, build_head
+from .heads import build_head
+from .options import HeadOptions
 from .rivals import without_places
 
 

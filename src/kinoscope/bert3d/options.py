@@ -1,14 +1,21 @@
-"""How a recogniser is trained."""
+"""What a head is and how a recogniser is trained; no PyTorch needed to read these."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from ..errors import OptionError
-from .heads import HeadOptions
+from ..video.streams import STREAMS, Stream
 
+HeadName = Literal[
+    "bert", "tgap", "wide", "concat", "concat-fc", "lstm", "convgru", "non-local", "attention-pool", "bert-late"
+]
+HEADS: tuple[HeadName, ...] = get_args(HeadName)
+Initialization = Literal["bert5", "bert2"]
+Positions = Literal["learned", "sinusoidal", "none"]
+Readout = Literal["class-token", "mean"]
 Preset = Literal["own", "official"]
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "plateau", "constant"]
@@ -25,6 +32,54 @@ _OFFICIAL = {
     "decay_all": True,
 }
 _PLATEAU_FACTOR = 0.1
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """What makes a feature of the tokens of a clip, and how large it is."""
+
+    head: HeadName = "bert"
+    """bert; tgap: the mean over time; wide: the mean and a hidden layer; concat, concat-fc: all tokens in a row; lstm,
+    convgru; non-local; attention-pool: a learned query; bert-late: one for each pathway of slowfast-50-late."""
+    layers: int = 1
+    """bert: transformer layers."""
+    heads: int = 8
+    """bert, attention-pool: attention heads."""
+    hidden: int | None = None
+    """Width of the hidden layer of the others; by default as many parameters as bert has."""
+    reduce: int | None = None
+    """Channels that a linear layer reduces tokens to, whatever the head; by default they stay as they are."""
+    normalize: bool = True
+    """L2-normalise each token first, whatever the head: as the released I3D models do. On frozen features the head
+    learns order far better with it (docs/results.md)."""
+    slow_width: int = 512
+    """bert-late: channels of the slow pathway; 2048 without a reduction."""
+    initialization: Initialization = "bert2"
+    """bert: bert2 as for I3D, with positions as large as normalised tokens; or bert5 as for the other backbones."""
+    positions: Positions = "learned"
+    """bert: learned, sinusoidal or none."""
+    readout: Readout = "class-token"
+    """bert: class-token, or mean of the tokens."""
+    keep: float = 0.8
+    """bert: in training each token can be looked at with this probability."""
+    head_dropout: float = 0.1
+    """bert: inside the head."""
+    dropout: float = 0.8
+    """Before the classifier."""
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise OptionError(f"head is {self.head!r}", cure=f"one of: {', '.join(HEADS)}")
+        for name, value in (("layers", self.layers), ("heads", self.heads), ("hidden", self.hidden or 1)):
+            if value < 1:
+                raise OptionError(f"{name} is {value}, but must be at least 1")
+        if self.reduce is not None and self.reduce < 1:
+            raise OptionError(f"reduce is {self.reduce}, but must be at least 1", cure="512 is published")
+        for name, share in (("head_dropout", self.head_dropout), ("dropout", self.dropout)):
+            if not 0 <= share < 1:
+                raise OptionError(f"{name} is {share}, but must lie from 0 to below 1")
+        if not 0 < self.keep <= 1:
+            raise OptionError(f"keep is {self.keep}, but must be above 0 and at most 1", cure="0.8 is published")
 
 
 @dataclass(frozen=True)
@@ -84,6 +139,28 @@ class RecognizeOptions:
     def identity(self) -> dict[str, Any]:
         """What decides the result, beside the options of the loop."""
         return {name: value for name, value in asdict(self).items() if name not in ("epochs", "batch_size", "seed")}
+
+
+@dataclass(frozen=True)
+class ClipTraining:
+    """What clips a fine-tuned encoder sees; the encoder's own where nothing is given."""
+
+    frames: int | None = None
+    """Samples in a clip; 64 for i3d-k400."""
+    clip_fps: float | None = None
+    """Samples per second."""
+    clip_size: int | None = None
+    """Side of what the network sees, in pixels."""
+    stream: Stream = "rgb"
+    """What of a clip a fresh backbone sees; an encoder has its own."""
+    width: float = 1.0
+    """Of a fresh backbone: its channels are multiplied by it."""
+    reduction: Literal["none", "frmb", "frab"] = "none"
+    """frmb: a narrower block in the place of the encoder's last; frab: after it; of i3d-k400 and fresh backbones."""
+
+    def __post_init__(self) -> None:
+        if self.stream not in STREAMS:
+            raise OptionError(f"stream is {self.stream!r}", cure=f"one of: {', '.join(STREAMS)}")
 
 
 def head_with_preset(head: HeadOptions, preset: Preset) -> HeadOptions:

@@ -20,8 +20,8 @@ from ..data.features import Features
 from ..engine.model_folder import CONFIG, MAKE_ANEW, load_weights, read_config, save_model
 from ..errors import OptionError, WeightError
 from ..video.sampling import FloatArray
-from .heads import HeadOptions
 from .network import TokenClassifier, build_classifier
+from .options import HeadOptions
 from .protocol import ClipChoice
 
 KIND, VERSION = "recognizer", 1

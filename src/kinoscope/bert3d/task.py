@@ -20,9 +20,8 @@ from ..data.hold_out import Ints
 from ..engine import Task
 from ..engine.best import BestWeights
 from ..errors import KinoscopeError
-from .heads import HeadOptions
 from .network import TokenClassifier
-from .options import RecognizeOptions, plateau_factor, warm_cosine
+from .options import HeadOptions, RecognizeOptions, plateau_factor, warm_cosine
 from .token_clips import TokenClips, pad, windows
 
 _WINDOWS_AT_ONCE = 64

@@ -28,9 +28,8 @@ from ..engine.seeds import seed_weights
 from ..errors import AnnotationError, FeatureError, OptionError
 from .feature_eye import FeatureEye, row_glimpses
 from .fusion import calibrate
-from .heads import HeadOptions
 from .network import TokenClassifier, build_classifier
-from .options import RecognizeOptions
+from .options import HeadOptions, RecognizeOptions
 from .recognizer import TrainedRecognizer
 from .task import HeadTask, RecognizeTask, mean_logits
 from .token_clips import TokenClips, moments, read_token_clips, video_of

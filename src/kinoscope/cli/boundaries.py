@@ -15,7 +15,7 @@ from ..encoders.extract import Effort, extract_features
 from ..encoders.sampling import Runtime, Sampling
 from ..errors import DamagedVideoWarning, OptionError
 from ..localize.boundaries import BoundaryOptions, Novelty, boundaries_from_novelty, novelty
-from ..pipeline import load, load_head
+from ..pipeline import load_head, load_localizer
 from .from_features import adapt_raw, timed_to_its_end
 from .outputs import Wanted, report_end
 from .sources import Report, Sources, look_into
@@ -76,7 +76,7 @@ class BoundaryDetector:
                 raise OptionError("--encoder goes with videos, not with features", cure="leave it out")
             self._adapter = load_head(model)[1] if model is not None else None
         elif model is not None:
-            pipeline = load(model, device=device, runtime=runtime)
+            pipeline = load_localizer(model, device=device, runtime=runtime)
             self._encoder, self._sampling, self._adapter = pipeline.encoder, pipeline.sampling, pipeline.adapter
         else:
             self._encoder = load_encoder(encoder or ENCODER, device=device, runtime=runtime)

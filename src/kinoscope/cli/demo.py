@@ -184,7 +184,7 @@ def _train(at: _Folders, name: str, seed: int, device: str) -> DetectionResult:
 def _localize_held_out(at: _Folders, device: str, runtime: Runtime) -> tuple[str, Localization, VideoPage]:
     """The held-out video with the most actions, from its file, by the model on adapted features."""
     from ..data.annotations import read_annotations
-    from ..pipeline import load
+    from ..pipeline import load_localizer
     from ..progress import progress
     from .localize import LEAST_SCORE, print_found
     from .pages import video_page
@@ -193,7 +193,7 @@ def _localize_held_out(at: _Folders, device: str, runtime: Runtime) -> tuple[str
     name = max(held_out, key=lambda key: (len(held_out[key].segments), key))
     path = at.playground / f"{name}.mp4"
     _step(f"kinoscope localize {path} --model {at.run('sola')} --html …", "A video that no training has seen")
-    pipeline = load(at.run("sola"), device=device, runtime=runtime)
+    pipeline = load_localizer(at.run("sola"), device=device, runtime=runtime)
     with progress("Localising", None) as report:
         found = pipeline.analyse(path, report)
     shown = [segment for segment in found.segments if (segment.score or 0) >= LEAST_SCORE]

@@ -131,7 +131,7 @@ def _looker(
     runtime: Runtime,
 ) -> tuple[Look, dict[str, str]]:
     """What finds the segments of one source, and what is told of it."""
-    from ..pipeline import Pipeline, load
+    from ..pipeline import Pipeline, load_localizer
     from .from_features import FeatureLocalizer
     from .pages import settings
 
@@ -146,7 +146,7 @@ def _looker(
         localizer = FeatureLocalizer(model, sources.time)
         return localizer.look, localizer.settings()
     if model is not None:
-        pipeline = load(model, device=device, runtime=runtime)
+        pipeline = load_localizer(model, device=device, runtime=runtime)
     else:
         pipeline = Pipeline(encoder or "i3d-k400", sampling, score_options=scores, device=device, runtime=runtime)
     return pipeline.analyse, settings(pipeline)

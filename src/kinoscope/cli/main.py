@@ -21,6 +21,7 @@ COMMANDS = {
     "flow": ("flow", "optical flow of a folder of videos, resumable, with films to look at"),
     "pretrain": ("pretrain", "an encoder from unlabelled videos: InfoNCE, CoCLR; or with labels: UberNCE"),
     "adapt": ("adapt", "trains SoLa on features, without labels, and writes converted features"),
+    "train recognize": ("train_recognize", "trains a recogniser on your own labelled clips"),
     "train localize": ("train_localize", "trains a localisation head on your own labels"),
     "evaluate": ("evaluate", "scores predictions against ground truth, and says why"),
     "probe-features": ("probe_features", "what features know: classes of whole videos, or action against background"),

@@ -3,71 +3,92 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from ..encoders.sampling import Runtime
 from ..errors import KinoscopeError, OptionError
 
+if TYPE_CHECKING:
+    from .recognized import Found
+
 EXAMPLES = """\
   kinoscope recognize clip.mp4
   kinoscope recognize videos/ -k 1 --json
+  kinoscope recognize clip.mp4 --model runs/ut --attention --html look.html
+  kinoscope recognize videos/ --model runs/rgb --also runs/flow --fusion l2-logits -o answers.json
 """
-SHORT = {"top": "-k"}
+SHORT = {"top": "-k", "output": "-o"}
 
 
 def run(
     files: list[Path],
+    model: Path | None = None,
+    also: Path | None = None,
     top: int = 5,
     json: bool = False,
+    output: Path | None = None,
+    csv: Path | None = None,
+    html: Path | None = None,
+    attention: bool = False,
+    window: Literal["all", "centre"] = "all",
+    crops: int = 1,
+    fusion: Literal["probabilities", "l2-logits"] = "probabilities",
     encoder: str = "i3d-k400",
     clips: int = 10,
     size: int | None = None,
     device: str = "auto",
     runtime: Runtime = "auto",
 ) -> int:
-    """Tell what whole videos show: the most probable of the encoder's classes (Kinetics-400).
+    """Tell what whole videos show: your own classes with --model, else the encoder's (Kinetics-400).
 
     Args:
         files: Videos, or folders of videos.
+        model: What `kinoscope train recognize` or `kinoscope convert` wrote.
+        also: A second model of the same classes, such as one on motion; both answers are joined.
         top: How many labels are shown per video.
         json: Print JSON instead of tables.
-        encoder: An encoder that knows classes.
-        clips: Most clips of 2.56 s that are looked at, spread evenly over the video.
-        size: Pixels of the central square, if not the encoder's own.
+        output: File for the answers as JSON.
+        csv: File for the answers as CSV: video,rank,label,probability.
+        html: Page with the answers and, with --attention, where in time the model looked.
+        attention: Tell where in time the model looked: shown on the page, and told in JSON.
+        window: With --model: look at all clips that tile the video, or at the one in its centre.
+        crops: With --model: 1, the centre of the picture; or 10 (fine-tuned and converted models).
+        fusion: How two models are joined: mean of calibrated probabilities, or the published rule.
+        encoder: Without --model: an encoder that knows classes.
+        clips: Without --model: most clips of 2.56 s that are looked at, spread evenly over the video.
+        size: Without --model: pixels of the central square, if not the encoder's own.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
         runtime: What computes on a CPU; auto takes OpenVINO if it is installed.
     """
-    from ..encoders import load_encoder
-    from ..encoders.recognize import recognize
     from ..progress import progress
-    from .outputs import named_videos
-    from .terminal import note, print_json, print_table
+    from .outputs import check_writable, named_videos
+    from .recognized import encoder_answers, model_answers, show
 
     if top < 1:
         raise OptionError(f"top is {top}, but must be at least 1")
+    if model is None and (also or attention or crops != 1 or window != "all"):
+        options = {"also": also, "attention": attention, "crops": crops != 1, "window": window != "all"}
+        given = next(name for name, each in options.items() if each)
+        raise OptionError(f"--{given} goes with --model", cure="name a model of your own with --model")
     videos = named_videos(files)
-    loaded = load_encoder(encoder, device=device, runtime=runtime)
-    classes = loaded.spec.classes()
-    results: dict[str, list[dict[str, object]]] = {}
+    check_writable((output, csv, html), videos.values())
+    if model is None:
+        answer = encoder_answers(encoder, clips=clips, size=size, device=device, runtime=runtime)
+    else:
+        answer = model_answers(
+            model, also, fusion, attention=attention, window=window, crops=crops, device=device, runtime=runtime
+        )
+    found: dict[str, Found] = {}
     failed: dict[Path, KinoscopeError] = {}
     with progress("Recognising", len(videos)) as report:
         for name, path in videos.items():
             try:
-                probabilities = recognize(path, loaded, clips=clips, size=size)
+                found[name] = answer(path)
             except OptionError:
                 raise
             except KinoscopeError as error:
                 failed[path] = error
-            else:
-                best = (-probabilities).argsort(kind="stable")[:top]
-                results[name] = [{"label": classes[k], "score": float(probabilities[k])} for k in best]
             report(1, name)
-    if not results:
+    if not found:
         raise next(iter(failed.values()))
-    if json:
-        print_json({"results": results})
-    else:
-        for name, rows in results.items():
-            print_table(name, ("label", "probability"), [(row["label"], row["score"]) for row in rows])
-    for path, problem in failed.items():
-        note(f"failed: {path}: {problem.problem}")
-    return 2 if failed else 0
+    return show(found, videos, failed, top=top, json=json, output=output, csv=csv, html=html)

@@ -54,7 +54,7 @@ class PretrainOptions:
     at a quarter of the width, 16 frames of 64 px at 12.5 per second, 60 and 20 epochs, half the learning rate. auto:
     official on a GPU, small on a CPU."""
     backbone: str | None = None
-    """s3d, s3d-g, resnet2d3d-50 or r2plus1d-18."""
+    """s3d, s3d-g, i3d, resnet2d3d-50, r2plus1d-18, …: s3d is the published one."""
     width: float | None = None
     """Factor on the channels of the backbone."""
     normalization: Literal["batch", "sync", "group"] = "batch"

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..bert3d.heads import HeadOptions
 from ..bert3d.network import Recognizer, build_classifier
+from ..bert3d.options import HeadOptions
 from ..encoders.backbones import build_backbone
 from ..encoders.reduction import Reduction
 from ..errors import WeightError

@@ -21,7 +21,7 @@ from ..encoders.sampling import Sampling
 from ..errors import OptionError
 from .exportable import Exportable, Part, folded
 
-FREE_LENGTH = ("bert", "tgap", "wide", "concat", "concat-fc", "non-local")
+FREE_LENGTH = ("bert", "bert-late", "tgap", "wide", "concat", "concat-fc", "non-local")
 """Heads that can be exported for any number of tokens up to their own; the others are unrolled over time."""
 
 
