@@ -8,22 +8,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinoscope.bert3d.heads import HeadName, HeadOptions
 from kinoscope.bert3d.network import Recognizer, build_classifier
+from kinoscope.bert3d.options import HeadName, HeadOptions
 from kinoscope.encoders.backbones import build_backbone
 from kinoscope.export.exportable import Exportable, folded
 
 from ..encoders import tiny
 
 CLASSES = ("sit down", "stand up", "hand – shake", "\u5012\u308c\u308b", "wave", "point")
-WIDTH, TOKENS, SIZE = 16, 4, 32
+WIDTH, TOKENS, SIZE = 32, 4, 32
 SPEC = replace(tiny.CLIPS, clip_length=16, size=SIZE)
 
 
 def head(name: HeadName = "bert", *, places: int = 1, free: bool = False, seed: int = 0) -> Exportable:
     """The head of a recogniser; its tokens are made of the pixels of a clip, whatever they are."""
     torch.manual_seed(seed)
-    classifier = build_classifier(HeadOptions(head=name, heads=4), WIDTH, TOKENS, len(CLASSES), places)
+    classifier = build_classifier(
+        HeadOptions(head=name, heads=4, slow_width=WIDTH // 2), WIDTH, TOKENS, len(CLASSES), places
+    )
     perturb(classifier)
     shape = (1, TOKENS, WIDTH) if places == 1 else (1, TOKENS, places, places, WIDTH)
 

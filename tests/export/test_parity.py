@@ -13,21 +13,19 @@ import pytest
 import torch
 
 from kinoscope.bert3d.head import UnbiasedLayerNorm
-from kinoscope.bert3d.heads import HEADS, HeadName
+from kinoscope.bert3d.options import HEADS, HeadName
 from kinoscope.encoders.backbones import list_backbones
 from kinoscope.export.check import compare, require_agreement
 from kinoscope.export.exportable import Exportable, folded, outputs_of
 from kinoscope.export.onnx_file import METADATA, write_onnx
 from kinoscope.export.openvino_file import write_openvino
+from kinoscope.export.recognizer import FREE_LENGTH
 from kinoscope.export.runtime import ExportedModel
 
 from . import made
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
-
-FIXED: tuple[HeadName, ...] = ("lstm", "convgru", "attention-pool")
-"""Heads that are unrolled, or whose positions are: for one number of tokens."""
 
 
 def _slow_but(one: str, names: Sequence[str]) -> list[Any]:
@@ -48,11 +46,11 @@ def exported(source: Exportable, folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("name", _slow_but("bert", HEADS))
 def test_heads(name: HeadName, tmp_path: Path) -> None:
-    source = made.head(name, free=name not in FIXED)
+    source = made.head(name, free=name in FREE_LENGTH)
     for path in exported(source, tmp_path):
         require_agreement(compare(source, path, made.clips(4)), path, tolerance=1e-5)
         model = ExportedModel(path)
-        for batch, tokens in ((2, 1), (5, 3)) if name not in FIXED else ((5, made.TOKENS),):
+        for batch, tokens in ((2, 1), (5, 3)) if name in FREE_LENGTH else ((5, made.TOKENS),):
             inputs = torch.randn(batch, tokens, made.WIDTH)
             np.testing.assert_allclose(model(inputs.numpy()), outputs_of(source, inputs), atol=2e-5)
 
@@ -103,7 +101,7 @@ def test_the_file_tells_what_it_is_and_nothing_of_this_machine(tmp_path: Path) -
     config = json.loads({each.key: each.value for each in model.metadata_props}[METADATA])
     assert config == source.config() == ExportedModel(tmp_path / "made.onnx").config
     assert tuple(config["classes"]) == made.CLASSES
-    assert config["input"]["shape"] == ["batch", 4, 16]
+    assert config["input"]["shape"] == ["batch", 4, 32]
     assert config["clip"]["mean"] == config["clip"]["std"] == [127.5] * 3
     content = (tmp_path / "made.onnx").read_bytes()
     assert b"site-packages" not in content and b".py" not in content

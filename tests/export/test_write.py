@@ -141,7 +141,7 @@ def test_outputs_that_are_no_numbers_never_agree(logits: bool) -> None:
 def test_the_runtime_refuses_what_it_cannot_run(source: Exportable, tmp_path: Path) -> None:
     export_model(source, tmp_path / "head.onnx", quiet=True)
     model = ExportedModel(tmp_path / "head.onnx")
-    with pytest.raises(OptionError, match=r"is of shape \[1, 4, 17\], but must be \[batch, 4, 16\]"):
+    with pytest.raises(OptionError, match=r"is of shape \[1, 4, 17\], but must be \[batch, 4, 32\]"):
         model(np.zeros((1, 4, 17), np.float32))
     with pytest.raises(WeightError, match="no such file"):
         ExportedModel(tmp_path / "other.onnx")

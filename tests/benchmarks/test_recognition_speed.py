@@ -1,0 +1,34 @@
+"""The benchmark of recognisers: what it counts, and the default that follows from what it measured."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.recognition_speed import RUNTIMES, HeadCost, advice, difference, head_cost, ratio
+
+
+def times(*factors: float) -> dict[str, list[float]]:
+    """Two rounds, the second of which was slower throughout."""
+    return {name: [100 / factor, 150 / factor] for name, factor in zip(RUNTIMES, factors, strict=True)}
+
+
+def test_ratios_are_paired_by_round() -> None:
+    assert ratio(times(1, 2, 3, 4, 5), "OpenVINO") == pytest.approx(4)
+    assert difference([5.0, 9.0, 7.0], [1.0, 2.0, 5.0]) == 4.0
+
+
+def test_the_default_is_the_fastest_that_answers_as_pytorch() -> None:
+    exact = dict.fromkeys(RUNTIMES, 1.0)
+    assert "**OpenVINO int8**: 9.0 times" in advice([times(1, 1, 2, 3, 9)], exact)
+    text = advice([times(1, 1, 2, 2, 9), times(1, 1, 2, 8, 9)], exact | {"OpenVINO int8": 0.95})
+    assert "**OpenVINO**: 4.0 times" in text and "OpenVINO int8 reaches 9.0 times and gives 95 %" in text
+    assert "**PyTorch**: 1.0 times" in advice([times(1, 0.5, 0.5, 0.5, 0.5)], exact)
+
+
+def test_bytes_that_wait_for_the_backward_pass() -> None:
+    tokens = torch.randn(8, 4, 16)
+    squares = HeadCost(nn.Sequential(nn.Linear(16, 32), nn.Tanh()), tokens, [], [])
+    assert squares.kept() == 8 * 4 * 32 * 4, "the output of tanh; input and weights are there anyway"
+    assert head_cost("tgap").kept() < head_cost("bert").kept()
