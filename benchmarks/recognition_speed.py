@@ -6,9 +6,10 @@
 *Backbones*: whole recognisers (BERT head, random weights: speed does not depend on them) through PyTorch, PyTorch with
 channels last, ONNX Runtime, OpenVINO and OpenVINO in int8, in turns. Clips are smaller than the published ones, which
 would take too long on two cores. *Answers*: I3D with its Kinetics-400 weights on the real clips of UT-Interaction: its
-own answers, and those of a linear layer trained on set 1 and asked about set 2; int8 is calibrated on set 1.
+own answers, and those of a linear layer trained on set 1 and asked about set 2; int8 is calibrated on set 1. On a
+machine with a GPU a last table says what ``torch.compile`` brings there.
 
-Not measured: GPUs, accuracy of the other backbones (their weights cannot be had here), batches above one clip.
+Not measured: accuracy of the other backbones (their weights cannot be had here), batches above one clip on a CPU.
 """
 
 from __future__ import annotations
@@ -16,21 +17,30 @@ from __future__ import annotations
 import argparse
 import copy
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import geometric_mean, median
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from benchmarks.recognition_heads import (
+    CLASSES,
+    HEAD_CLIPS,
+    TOKENS,
+    WIDTH,
+    HeadCost,
+    difference,
+    head_costs,
+    head_rows,
+    milliseconds,
+)
 from benchmarks.results import Section, data_folder, publish, table
 from benchmarks.ut_interaction import FRAMES, SIZE, Clips, choose_penalty, interval, predict
-from kinoscope.bert3d.heads import looks_at_places
 from kinoscope.bert3d.network import Recognizer, build_classifier
-from kinoscope.bert3d.options import HEADS, HeadName, HeadOptions
+from kinoscope.bert3d.options import HeadOptions
 from kinoscope.encoders import encoder_spec, load_encoder
 from kinoscope.encoders.backbones import build_backbone
 from kinoscope.encoders.sampling import Sampling
@@ -42,96 +52,11 @@ from kinoscope.video import open_video
 
 BACKBONES = ("r2plus1d-18", "r2plus1d-34", "resnext3d-101", "i3d", "s3d", "slowfast-50")
 RUNTIMES = ("PyTorch", "channels last", "ONNX Runtime", "OpenVINO", "OpenVINO int8")
-CLASSES, HEAD_CLIPS, TOKENS, WIDTH, PLACES = 51, 8, 8, 512, 7  # tokens of R(2+1)D-34 for 64 frames
 SPEED_CALIBRATION, CALIBRATION = 2, 24  # clips: what int8 costs does not depend on how well it is calibrated
+GPU_CLIPS = 8  # at a time
 _PASSES = 10
 
 Runner = Callable[[Tensor], Tensor]
-
-
-# Heads ----------------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class HeadCost:
-    """One head with its classifier."""
-
-    network: nn.Module
-    tokens: Tensor
-    forward: list[float]
-    """Milliseconds, by round."""
-    step: list[float]
-
-    def round(self) -> None:
-        """Measure both once more."""
-        self.network.eval()
-        with torch.inference_mode():
-            self.forward.append(milliseconds(lambda: self.network(self.tokens), _PASSES))
-        self.network.train()
-        self.step.append(milliseconds(lambda: self.network(self.tokens).sum().backward(), _PASSES))
-
-    def kept(self) -> int:
-        """Bytes that a forward pass in training keeps for the backward pass, parameters aside."""
-        own = {parameter.data_ptr() for parameter in self.network.parameters()} | {self.tokens.data_ptr()}
-        kept: dict[int, int] = {}
-
-        def pack(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in own:
-                kept[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            output = self.network.train()(self.tokens)
-        del output
-        return sum(kept.values())
-
-
-def head_cost(name: HeadName) -> HeadCost:
-    """A head with random weights, and random tokens."""
-    torch.manual_seed(0)
-    options = HeadOptions(head=name)
-    grid = PLACES if looks_at_places(options) else 1
-    shape = (HEAD_CLIPS, TOKENS, *((PLACES, PLACES) if grid > 1 else ()), WIDTH)
-    return HeadCost(build_classifier(options, WIDTH, TOKENS, CLASSES, grid), torch.randn(shape), [], [])
-
-
-def head_rows(rounds: int) -> list[dict[str, object]]:
-    """A line per head; all are measured in turns."""
-    costs = {name: head_cost(name) for name in HEADS if name != "bert-late"}  # it is for SlowFast alone
-    for turn in range(rounds + 1):
-        for cost in costs.values():
-            cost.round()
-            if not turn:  # warm-up
-                cost.forward.clear()
-                cost.step.clear()
-    plain = costs["tgap"]
-    rows: list[dict[str, object]] = []
-    for name, cost in costs.items():
-        line: dict[str, object] = {"head": name}
-        line["parameters, M"] = f"{sum(p.numel() for p in cost.network.parameters()) / 1e6:.2f}"
-        line["pass, ms"] = f"{median(cost.forward):.2f}"
-        line["minus tgap, ms per clip"] = f"{difference(cost.forward, plain.forward) / HEAD_CLIPS:.2f}"
-        line["training step, ms"] = f"{median(cost.step):.1f}"
-        line["kept for backward, MB"] = f"{cost.kept() / 1e6:.2f}"
-        rows.append(line)
-    return rows
-
-
-def difference(slow: Sequence[float], fast: Sequence[float]) -> float:
-    """Median over rounds of paired differences."""
-    return median(a - b for a, b in zip(slow, fast, strict=True))
-
-
-def milliseconds(action: Callable[[], object], times: int) -> float:
-    """Mean of ``times``."""
-    begin = time.perf_counter()
-    for _ in range(times):
-        action()
-    return 1e3 * (time.perf_counter() - begin) / times
-
-
-# Backbones ------------------------------------------------------------------------------------------------------------
 
 
 def recognizer(name: str, frames: int, size: int) -> Exportable:
@@ -200,7 +125,29 @@ def ratio(taken: Mapping[str, Sequence[float]], runtime: str) -> float:
     return median(slow / fast for slow, fast in zip(taken["PyTorch"], taken[runtime], strict=True))
 
 
-# Answers --------------------------------------------------------------------------------------------------------------
+def gpu_row(name: str, frames: int, size: int, rounds: int) -> dict[str, object]:
+    """Clips per second on a GPU, eight at a time, and how many times faster ``torch.compile`` makes them."""
+    source = recognizer(name, frames, size)
+    network = source.network.cuda()
+    sides: dict[str, Runner] = {"plain": network, "compiled": torch.compile(network)}
+    clips = torch.randn(GPU_CLIPS, 3, frames, size, size, device="cuda")
+    taken: dict[str, list[float]] = {side: [] for side in sides}
+
+    def timed(run: Runner) -> None:
+        run(clips)
+        torch.cuda.synchronize()
+
+    with torch.inference_mode():
+        for turn in range(rounds + 1):
+            for side, run in sides.items():
+                timed(run)  # compiles in the first turn
+                found = milliseconds(lambda: timed(run), _PASSES)  # noqa: B023 - called at once
+                if turn:
+                    taken[side].append(found)
+    line: dict[str, object] = {"backbone": name, "GPU": torch.cuda.get_device_name()}
+    line["PyTorch, clips/s"] = f"{1e3 * GPU_CLIPS / median(taken['plain']):.1f}"
+    ratios = [plain / compiled for plain, compiled in zip(taken["plain"], taken["compiled"], strict=True)]
+    return line | {"torch.compile, ×": f"{median(ratios):.2f}"}
 
 
 def ut_clips(folder: Path) -> tuple[list[np.ndarray], Tensor, np.ndarray]:
@@ -252,6 +199,13 @@ def _answer_row(
     }
 
 
+def overhead(heads: Mapping[str, HeadCost], times: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """What the BERT head adds to a clip, as a share of the cheapest backbone's time."""
+    cost = difference(heads["bert"].forward, heads["tgap"].forward) / HEAD_CLIPS
+    name, least = min(((name, median(taken["PyTorch"])) for name, taken in times.items()), key=lambda pair: pair[1])
+    return f"The BERT head adds {cost:.2f} ms to a clip: {100 * cost / least:.1f} % of what {name} takes in PyTorch."
+
+
 def advice(times: Sequence[Mapping[str, Sequence[float]]], same: Mapping[str, float]) -> str:
     """The default for a CPU, by what was measured: the fastest runtime whose answers are all PyTorch's."""
     gains = {name: geometric_mean([ratio(taken, name) for taken in times]) for name in RUNTIMES}
@@ -272,8 +226,8 @@ but tgap and concat have as many parameters as bert. "Kept" is what a training s
 weights. Backbones: one clip of {frames} frames of {size} px at a time, "×" is how much faster than PyTorch in the same
 round; random weights. Answers: {ut_frames} frames spread over each clip of UT-Interaction at {ut_size} px; the 60 clips
 of set 2, int8 calibrated on {calibration} clips of set 1; the linear layer is trained on PyTorch's features of set 1
-and computes in float32. The intervals are over the sequences of set 2, so that a clip or two between runtimes say nothing
-about accuracy; the column of same answers does. Other work on the machine slows PyTorch more than the others.
+and computes in float32. The intervals are over the sequences of set 2: a clip or two between runtimes say nothing about
+accuracy, the column of same answers does. Other work on the machine slows PyTorch more than the others.
 
 {advice}"""
 
@@ -287,10 +241,13 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--size", type=int, default=112)
     asked = parser.parse_args()
-    heads = head_rows(asked.rounds)
+    heads = head_costs(asked.rounds)
     times = {name: speeds(name, asked.frames, asked.size, asked.rounds) for name in asked.backbones}
     answers, same = answer_rows()
-    body = "\n\n".join([table(heads), table([speed_row(*each) for each in times.items()]), table(answers)])
+    tables = [head_rows(heads), [speed_row(*each) for each in times.items()], answers]
+    if torch.cuda.is_available():
+        tables.append([gpu_row(name, asked.frames, asked.size, asked.rounds) for name in asked.backbones])
+    body = "\n\n".join(map(table, tables))
     note = NOTE.format(
         clips=HEAD_CLIPS,
         tokens=TOKENS,
@@ -301,7 +258,7 @@ def main() -> None:
         ut_frames=FRAMES,
         ut_size=SIZE,
         calibration=CALIBRATION,
-        advice=advice(list(times.values()), same),
+        advice=f"{overhead(heads, times)} {advice(list(times.values()), same)}",
     )
     title, command = "Recognition: cost of heads, speed of backbones", "python -m benchmarks.recognition_speed --write"
     publish(Section("recognition_speed", title, command, body, note), write=asked.write)

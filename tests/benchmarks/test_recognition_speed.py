@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.recognition_speed import RUNTIMES, HeadCost, advice, difference, head_cost, ratio
+from benchmarks.recognition_heads import HeadCost, difference, head_cost
+from benchmarks.recognition_speed import RUNTIMES, advice, overhead, ratio
 
 
 def times(*factors: float) -> dict[str, list[float]]:
@@ -25,6 +26,13 @@ def test_the_default_is_the_fastest_that_answers_as_pytorch() -> None:
     text = advice([times(1, 1, 2, 2, 9), times(1, 1, 2, 8, 9)], exact | {"OpenVINO int8": 0.95})
     assert "**OpenVINO**: 4.0 times" in text and "OpenVINO int8 reaches 9.0 times and gives 95 %" in text
     assert "**PyTorch**: 1.0 times" in advice([times(1, 0.5, 0.5, 0.5, 0.5)], exact)
+
+
+def test_what_the_head_adds_is_told_beside_the_cheapest_backbone() -> None:
+    network, tokens = nn.Identity(), torch.zeros(1)
+    heads = {"bert": HeadCost(network, tokens, [9.0, 17.0], []), "tgap": HeadCost(network, tokens, [1.0, 1.0], [])}
+    text = overhead(heads, {"large": {"PyTorch": [500.0]}, "small": {"PyTorch": [90.0, 110.0]}})
+    assert text == "The BERT head adds 1.50 ms to a clip: 1.5 % of what small takes in PyTorch."
 
 
 def test_bytes_that_wait_for_the_backward_pass() -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from kinoscope.export import ExportedModel, write
+from kinoscope.bert3d.feature_eye import FeatureEye
+from kinoscope.bert3d.network import build_classifier
+from kinoscope.bert3d.options import HeadOptions
+from kinoscope.bert3d.recognizer import TrainedRecognizer
+from kinoscope.data.feature_spec import FeatureSpec
+from kinoscope.export import Exportable, ExportedModel, write
 from kinoscope.export.onnx_file import write_onnx
 
 from ..encoders import tiny
-from ..export import made
 from ..folders import files_below
 from .conftest import Run
 
@@ -55,14 +61,23 @@ def test_without_a_comparison(run: Run, here: Path) -> None:
 
 
 def test_a_file_that_disagrees_is_not_written(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def otherwise(source: object, path: Path, **more: int) -> None:
-        write_onnx(made.whole(), path, **more)
+    class Off(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, clip: Tensor) -> Tensor:
+            return 1.001 * self.network(clip)
+
+    def otherwise(source: Exportable, path: Path, **more: int) -> None:
+        write_onnx(replace(source, network=Off(source.network)), path, **more)
 
     monkeypatch.setattr(write, "write_onnx", otherwise)
     before = files_below(here)
-    answer = run("export", "tiny-clips", "--to", "onnx", "--check-on", "videos", "--clip-length", 16)
-    assert answer.code == 2 and "not written" in answer.err
+    answer = run("export", "tiny-clips", "--to", "onnx", "--check-on", "videos")
+    assert answer.code == 2 and "disagrees with PyTorch by 1.0e-03" in answer.err and "not written" in answer.err
     assert files_below(here) == before
+    assert run("export", "tiny-clips", "--to", "onnx", "--check-on", "videos", "--tolerance", 0.01).code == 0
 
 
 @pytest.mark.parametrize(
@@ -87,6 +102,23 @@ def test_refusals(run: Run, here: Path, words: tuple[str, ...], problem: str) ->
     answer = run("export", *words)
     assert answer.code == 2 and problem in answer.err, answer.err
     assert files_below(here) == before
+
+
+def test_a_recogniser_is_compared_on_its_own_videos(run: Run, here: Path) -> None:
+    torch.manual_seed(0)
+    options, eye = HeadOptions(heads=1), FeatureEye(FeatureSpec(12, 8.0, 2, 2, "tiny-change"), 3, device="cpu")
+    classifier = build_classifier(options, 12, 3, 2)
+    examples = ("videos/0.mp4", "videos/gone.mp4")
+    TrainedRecognizer(classifier, ("sit", "stand"), eye, head=options, width=12, tokens=3, examples=examples).save(
+        here / "run"
+    )
+    answer = run("export", "run", "--to", "onnx", "--check")
+    assert answer.code == 0 and "clips of its own videos" in answer.out, answer.err
+    assert ExportedModel(here / "run.onnx").classes == ("sit", "stand")
+    assert run("export", "run", "--to", "onnx", "--part", "head").code == 0
+    assert ExportedModel(here / "run-head.onnx").config["input"]["shape"] == ["batch", "tokens", 12]
+    refused = run("export", "run", "--to", "onnx", "--fps", 3, "--out", "b.onnx")
+    assert refused.code == 2 and "takes the clips of its training" in refused.err
 
 
 def test_made_clips_stand_in_for_real_ones(run: Run, here: Path) -> None:
