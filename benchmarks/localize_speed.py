@@ -55,8 +55,8 @@ def save_random_head(folder: Path) -> None:
     """A model of untrained weights; runs in a process of its own, because PyTorch would stay in this one's memory."""
     import torch
 
-    from kinoscope.encoders import encoder_spec
     from kinoscope.data.feature_spec import FeatureSpec
+    from kinoscope.encoders import encoder_spec
     from kinoscope.localize.localizer import Localizer
     from kinoscope.localize.network import ActionFormer
     from kinoscope.localize.options import ActionFormerOptions

@@ -32,6 +32,7 @@ _OFFICIAL = {
     "decay_all": True,
 }
 _PLATEAU_FACTOR = 0.1
+_REDUCED = 256
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class HeadOptions:
     hidden: int | None = None
     """Width of the hidden layer of the others; by default as many parameters as bert has."""
     reduce: int | None = None
-    """Channels that a linear layer reduces tokens to, whatever the head; by default they stay as they are."""
+    """Channels that a linear layer reduces tokens to, whatever the head; 0: none. By default 256 where features of a
+    frozen encoder are wider."""
     normalize: bool = True
     """L2-normalise each token first, whatever the head: as the released I3D models do. On frozen features the head
     learns order far better with it (docs/results.md)."""
@@ -64,8 +66,8 @@ class HeadOptions:
     """bert: in training each token can be looked at with this probability."""
     head_dropout: float = 0.1
     """bert: inside the head."""
-    dropout: float = 0.8
-    """Before the classifier."""
+    dropout: float = 0.5
+    """Before the classifier; 0.8 is published."""
 
     def __post_init__(self) -> None:
         if self.head not in HEADS:
@@ -73,13 +75,18 @@ class HeadOptions:
         for name, value in (("layers", self.layers), ("heads", self.heads), ("hidden", self.hidden or 1)):
             if value < 1:
                 raise OptionError(f"{name} is {value}, but must be at least 1")
-        if self.reduce is not None and self.reduce < 1:
-            raise OptionError(f"reduce is {self.reduce}, but must be at least 1", cure="512 is published")
+        if self.reduce is not None and self.reduce < 0:
+            raise OptionError(f"reduce is {self.reduce}, but must be at least 0", cure="0 reduces nothing")
         for name, share in (("head_dropout", self.head_dropout), ("dropout", self.dropout)):
             if not 0 <= share < 1:
                 raise OptionError(f"{name} is {share}, but must lie from 0 to below 1")
         if not 0 < self.keep <= 1:
             raise OptionError(f"keep is {self.keep}, but must be above 0 and at most 1", cure="0.8 is published")
+
+
+def head_for_frozen(head: HeadOptions, width: int) -> HeadOptions:
+    """The head's options for features of ``width`` channels: wide ones are reduced where nothing else is said."""
+    return replace(head, reduce=_REDUCED) if head.reduce is None and width > _REDUCED else head
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ class RecognizeOptions:
     """adamw; or sgd with momentum 0.9."""
     dampening: float = 0.0
     """Of sgd: the published baseline has 0.9, which makes its steps ten times smaller."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     """Of the head."""
     encoder_rate: float = 0.05
     """Of a fine-tuned encoder, as a share of the head's."""

@@ -29,7 +29,7 @@ from ..errors import AnnotationError, FeatureError, OptionError
 from .feature_eye import FeatureEye, row_glimpses
 from .fusion import calibrate
 from .network import TokenClassifier, build_classifier
-from .options import HeadOptions, RecognizeOptions
+from .options import HeadOptions, RecognizeOptions, head_for_frozen
 from .recognizer import TrainedRecognizer
 from .task import HeadTask, RecognizeTask, mean_logits
 from .token_clips import TokenClips, moments, read_token_clips, video_of
@@ -113,6 +113,7 @@ def train_head(
     window = tokens if tokens is not None else min(train.longest, _MOST_TOKENS)
     if window < 1:
         raise OptionError(f"tokens is {window}, but must be at least 1")
+    head = head_for_frozen(head, spec.width)
     seed_weights(options.seed)
     classifier = build_classifier(head, spec.width, window, len(parts.classes))
     classifier.standardize(*moments(train.rows))
