@@ -45,6 +45,9 @@ def run(
     and, with the result of the comparison, in a JSON file beside it. The file is compared with PyTorch on real clips,
     alone and in batches; if they disagree, it is not written.
 
+    A recogniser on a frozen encoder is exported for clips that fill all its tokens. For videos of any length export its
+    encoder and its head apart: the rows of the one are the tokens of the other.
+
     Args:
         model: Folder of a recogniser or of an encoder, or the name of an encoder.
         to: Format of the file.
@@ -53,7 +56,7 @@ def run(
         check: Compare with PyTorch.
         check_on: Folder of videos, or one, to compare on; by default those of the training, or made ones.
         tolerance: Largest difference of float32 outputs, as a share of the largest output.
-        int8: Compute in eight bits; for OpenVINO, needs --calibrate.
+        int8: Convolutions compute in eight bits; for OpenVINO, needs --calibrate.
         calibrate: Folder of videos like those to come; every fourth clip is kept to compare on.
         least_agreement: Least share of clips for which int8 must answer as PyTorch (features: cosine similarity).
         clips: How many clips to compare on, 8 by default, or with --int8 to calibrate and compare with, 128.
