@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import copy
 import tempfile
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -258,7 +259,7 @@ def main() -> None:
         ut_frames=FRAMES,
         ut_size=SIZE,
         calibration=CALIBRATION,
-        advice=f"{overhead(heads, times)} {advice(list(times.values()), same)}",
+        advice=textwrap.fill(f"{overhead(heads, times)} {advice(list(times.values()), same)}", 120),
     )
     title, command = "Recognition: cost of heads, speed of backbones", "python -m benchmarks.recognition_speed --write"
     publish(Section("recognition_speed", title, command, body, note), write=asked.write)
