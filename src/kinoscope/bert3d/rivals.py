@@ -166,7 +166,8 @@ class AttentionPoolHead(nn.Module):
 
     Args:
         width: C, a multiple of ``heads``.
-        tokens: N that time positions are learned for; for others they are interpolated.
+        tokens: N that time positions are learned for. Fewer tokens take the first; for more they are interpolated.
+        hidden: of the feed-forward layer.
         heads: of the attention.
     """
 
@@ -192,8 +193,10 @@ class AttentionPoolHead(nn.Module):
     def attend(self, tokens: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The feature, and the query's weights on the tokens. Shape: -> [B, C], [B, 1, heads, 1, N]."""
         maps = with_places(tokens)
-        at: Tensor = self.positions
-        if maps.shape[1] != at.shape[1]:
+        at: Tensor = self.positions  # [1, N', C]
+        if maps.shape[1] <= at.shape[1]:  # the first ones, so that padding changes nothing
+            at = at[:, : maps.shape[1]]
+        else:
             at = F.interpolate(at.transpose(1, 2), maps.shape[1], mode="linear").transpose(1, 2)
         places = maps.shape[2] * maps.shape[3]
         x = self.norm((maps + at[:, :, None, None]).flatten(1, 3))  # [B, P, C]
