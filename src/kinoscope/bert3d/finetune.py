@@ -74,6 +74,7 @@ def finetune(
     parts = without(parts, left)
     tokens, places, width = _measured(backbone, spec)
     grid = places if looks_at_places(head) else 1
+    backbone = backbone.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # twice as fast
     network = Recognizer(backbone, build_classifier(head, width, tokens, len(parts.classes), grid))
     task = ClipTask(network, head, options, spec, library, parts)
     answer = run(task, out, options, where)

@@ -7,10 +7,11 @@ clips (:class:`.clip_eye.ClipEye`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -60,10 +61,12 @@ class Eye(Protocol):
 
 @dataclass(frozen=True)
 class Look:
-    """One clip that was looked at, and how much each token of it was."""
+    """One clip that was looked at: what it alone shows, and how much each token of it was looked at."""
 
     spans: FloatArray
-    """Seconds. Shape: [N, 2]."""
+    """Seconds of each token. Shape: [N, 2]."""
+    probabilities: FloatArray
+    """Shape: [K]."""
     attention: FloatArray | None = None
     """Weights on the tokens, by layer and attention head; none from heads without. Shape: [L, H, N]."""
     own: FloatArray | None = None
@@ -80,6 +83,7 @@ class Recognition:
     """Mean over clips and views, for fusion. Shape: [K]."""
     classes: tuple[str, ...]
     looks: tuple[Look, ...] = ()
+    """The clips, in the order of time."""
     damage: tuple[str, ...] = ()
 
     def best(self, count: int = 5) -> list[tuple[str, float]]:
@@ -101,6 +105,9 @@ class TrainedRecognizer:
         temperature: logits are divided by it before they become probabilities.
         average: what is averaged over clips and views; the published code averages logits.
         examples: some videos that it was tested on, for checks of exports.
+
+    Raises:
+        OptionError: names, numbers or an average that make no sense.
     """
 
     def __init__(
@@ -120,6 +127,12 @@ class TrainedRecognizer:
         if len(classes) != outputs or len(set(classes)) != outputs:
             problem = f"{len(classes)} class names ({len(set(classes))} different) for {outputs} outputs"
             raise OptionError(problem, cure="give one name per class")
+        if tokens < 1 or eye.grid < 1:
+            raise OptionError(f"tokens is {tokens} and grid {eye.grid}, but both must be at least 1")
+        if not 0 < temperature < math.inf:
+            raise OptionError(f"temperature is {temperature}, but must be a positive number", cure="1 changes nothing")
+        if average not in get_args(Average):
+            raise OptionError(f"average is {average!r}", cure=f"one of: {', '.join(get_args(Average))}")
         self.classifier, self.classes, self.eye = classifier.eval(), tuple(classes), eye
         self.head, self.width, self.tokens = head, width, tokens
         self.temperature, self.average, self.examples = temperature, average, tuple(examples)
@@ -172,19 +185,19 @@ class TrainedRecognizer:
         logits, looks = [], []
         for glimpse in glimpses:
             tokens = glimpse.tokens.to(device)
-            if attention:
-                found, weights = self.classifier.attend(tokens)
-                looks.append(_look(glimpse, weights))
-            else:
-                found = self.classifier(tokens)
+            found, weights = self.classifier.attend(tokens) if attention else (self.classifier(tokens), None)
             logits.append(found.double().cpu())  # [V, K]
+            looks.append(_look(glimpse, self._probabilities(logits[-1]), weights))
         every = torch.cat(logits)  # [clips · V, K]
-        mean = every.mean(dim=0)
+        probabilities = self._probabilities(every)
+        return Recognition(probabilities, every.mean(dim=0).numpy(), self.classes, tuple(looks), damage)
+
+    def _probabilities(self, logits: Tensor) -> FloatArray:
+        """Shape: [V, K] -> [K]."""
+        calm = logits / self.temperature
         if self.average == "logits":
-            probabilities = (mean / self.temperature).softmax(dim=0)
-        else:
-            probabilities = (every / self.temperature).softmax(dim=1).mean(dim=0)
-        return Recognition(probabilities.numpy(), mean.numpy(), self.classes, tuple(looks), damage)
+            return calm.mean(dim=0).softmax(dim=0).numpy()
+        return calm.softmax(dim=1).mean(dim=0).numpy()
 
     def to(self, device: str | torch.device) -> TrainedRecognizer:
         """Move the head; returns itself."""
@@ -231,25 +244,24 @@ def load_recognizer(folder: str | Path, *, device: str = "auto", runtime: str = 
         width, tokens, classes = int(config["width"]), int(config["tokens"]), [str(each) for each in config["classes"]]
         with torch.device("meta"):  # sizes are compared before any memory is taken
             classifier = build_classifier(head, width, tokens, len(classes), int(config["grid"]))
-        eye = _eye(folder, config["eye"], device, runtime, tokens, int(config["grid"]))
-        temperature, average = float(config["temperature"]), config["average"]
+        recognizer = TrainedRecognizer(
+            classifier,
+            classes,
+            _eye(folder, config["eye"], device, runtime, tokens, int(config["grid"])),
+            head=head,
+            width=width,
+            tokens=tokens,
+            temperature=float(config["temperature"]),
+            average=config["average"],
+            examples=[str(each) for each in config.get("examples", ())],
+        )
     except KeyError as error:
         raise WeightError(f"has no {error}", where=folder / CONFIG, cure=MAKE_ANEW) from error
-    except (OptionError, TypeError, ValueError, RuntimeError) as error:
+    except (OptionError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         problem = error.problem if isinstance(error, OptionError) else str(error)
         raise WeightError(f"cannot be used: {problem}", where=folder / CONFIG, cure=MAKE_ANEW) from error
     load_weights(folder, classifier)
-    return TrainedRecognizer(
-        classifier,
-        classes,
-        eye,
-        head=head,
-        width=width,
-        tokens=tokens,
-        temperature=temperature,
-        average=average,
-        examples=config.get("examples", ()),
-    )
+    return recognizer
 
 
 def _eye(folder: Path, values: Mapping[str, Any], device: str, runtime: str, tokens: int, grid: int) -> Eye:
@@ -265,10 +277,10 @@ def _eye(folder: Path, values: Mapping[str, Any], device: str, runtime: str, tok
     raise ValueError(f"eye is {kind!r}")
 
 
-def _look(glimpse: Glimpse, weights: Tensor | None) -> Look:
+def _look(glimpse: Glimpse, probabilities: FloatArray, weights: Tensor | None) -> Look:
     if weights is None:
-        return Look(glimpse.spans)
+        return Look(glimpse.spans, probabilities)
     mean = weights.mean(dim=0).double().cpu().numpy()  # [V, L, H, S] -> [L, H, S]
     if mean.shape[-1] == len(glimpse.spans):
-        return Look(glimpse.spans, mean)
-    return Look(glimpse.spans, mean[..., 1:], mean[..., 0])
+        return Look(glimpse.spans, probabilities, mean)
+    return Look(glimpse.spans, probabilities, mean[..., 1:], mean[..., 0])

@@ -26,7 +26,6 @@ from .token_clips import TokenClips, pad, windows
 
 _WINDOWS_AT_ONCE = 64
 _MOMENTUM = 0.9
-_LOSS_COUNTS = 1e-6  # among epochs of one accuracy the loss decides
 
 
 class _Plateau(nn.Module):
@@ -38,7 +37,7 @@ class _Plateau(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("best", torch.tensor(torch.inf, dtype=torch.float64))
+        self.register_buffer("best", torch.tensor(torch.inf))
         self.register_buffer("waited", torch.tensor(0))
         self.register_buffer("drops", torch.tensor(0))
 
@@ -76,7 +75,7 @@ class RecognizeTask(Task):
         self.networks = {"recognizer": network, "plateau": self._plateau}
         self._best: BestWeights | None = None
         if len(held) and options.select == "best":
-            self._best = self.networks["best"] = BestWeights(network)
+            self._best = self.networks["best"] = BestWeights(network, figures=2)
         self.optimizers = {"recognizer": _optimizer(network, options)}
 
     @property
@@ -115,10 +114,16 @@ class RecognizeTask(Task):
         return factor * plateau_factor(int(self._plateau.drops)) if self.options.schedule == "plateau" else factor
 
     def validate(self) -> dict[str, float]:
-        """Loss and accuracy on the validation clips; the weights are kept if they are the best so far."""
+        """Loss and accuracy on the validation clips; the weights are kept if they are the best so far.
+
+        Raises:
+            KinoscopeError: answers that are NaN or infinite.
+        """
         if not len(self.held):
             return {}
         logits = self.validation_logits().float().cpu()
+        if not bool(logits.isfinite().all()):
+            raise KinoscopeError("answers to validation clips are no finite numbers", cure="lower the learning rate")
         truth = torch.from_numpy(self.held)
         known = truth >= 0
         loss = float(F.cross_entropy(logits[known], truth[known])) if known.any() else 0.0
@@ -126,7 +131,7 @@ class RecognizeTask(Task):
         self._plateau.see(loss, self.options.patience)
         if self._best is not None:
             network = self.networks["recognizer"]
-            self._best.keep(getattr(network, "module", network), accuracy - _LOSS_COUNTS * min(loss, 1e3))
+            self._best.keep(getattr(network, "module", network), accuracy, -loss)  # the loss decides among equals
         if self.early is not None:
             self.early(logits)
         return {"validation_loss": loss, "validation_accuracy": accuracy}
@@ -144,6 +149,7 @@ class HeadTask(RecognizeTask):
         train: the clips to learn from.
         validation: those that choose the epoch; may be empty.
         tokens: N of a window; of a longer clip a window anywhere is looked at in each epoch.
+        digest: of the features; a run is resumed only with the same.
     """
 
     def __init__(
@@ -154,9 +160,11 @@ class HeadTask(RecognizeTask):
         train: TokenClips,
         validation: TokenClips,
         tokens: int,
+        digest: str = "",
     ) -> None:
         super().__init__(classifier, options, train.labels, validation.labels, [clip.name for clip in train.clips])
         self.train, self.validation, self.tokens, self.head = train, validation, tokens, head
+        self.digest = digest
 
     def sample(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
         """A window of a clip, and the clip's class. Shape: [n, C], n ≤ N."""
@@ -180,7 +188,7 @@ class HeadTask(RecognizeTask):
 
     def settings(self) -> dict[str, Any]:
         """What, beside the loop's options, decides the result."""
-        return {**super().settings(), "head": asdict(self.head), "tokens": self.tokens}
+        return {**super().settings(), "head": asdict(self.head), "tokens": self.tokens, "data": self.digest}
 
 
 @torch.no_grad()

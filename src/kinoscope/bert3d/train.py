@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,13 +20,13 @@ from torch import Tensor
 from ..data.clip_parts import Parts
 from ..data.feature_spec import FeatureSpec
 from ..data.feature_store import FeatureStore
-from ..data.features import Features, FeatureTime
+from ..data.features import Features, FeatureTime, data_digest
 from ..encoders import encoder_spec, load_encoder
 from ..encoders.folder import extract_videos
 from ..encoders.sampling import Runtime, Sampling
 from ..engine import LoopOptions, fit
 from ..engine.seeds import seed_weights
-from ..errors import AnnotationError, FeatureError, OptionError
+from ..errors import AnnotationError, FeatureError, KinoscopeError, OptionError
 from .feature_eye import FeatureEye, row_glimpses
 from .fusion import calibrate
 from .network import TokenClassifier, build_classifier
@@ -38,6 +39,7 @@ SHORT_CLIPS = Sampling(clip_length=16, stride=8)
 """What a clip encoder sees where nothing is said: short clips, so that rows tell one moment from the next."""
 _MOST_TOKENS = 64
 _EXAMPLES = 8
+_MOST_HEAT = 10.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Where:
     workers: int = 0
     device: str = "auto"
     runtime: Runtime = "auto"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     early: Callable[[Tensor], None] | None = None
     """A look at the mistakes while training: called with the mean logits of the validation clips [M, K]."""
 
@@ -117,7 +120,8 @@ def train_head(
     seed_weights(options.seed)
     classifier = build_classifier(head, spec.width, window, len(parts.classes))
     classifier.standardize(*moments(train.rows))
-    task = HeadTask(classifier, head, options, train, held, window)
+    digest = data_digest({name: store[name] for name in map(video_of, (*parts.train, *parts.validation))})
+    task = HeadTask(classifier, head, options, train, held, window, digest)
     answer = run(task, out, options, where)
     assert isinstance(answer, TokenClassifier)
     validation = _logits(answer, held, window)
@@ -136,7 +140,11 @@ def train_head(
 
 
 def run(task: RecognizeTask, out: str | Path, options: RecognizeOptions, where: Where) -> torch.nn.Module:
-    """The training loop; gives the network that counts, on the CPU."""
+    """The training loop; gives the network that counts, on the CPU.
+
+    Raises:
+        KinoscopeError: its weights are no finite numbers.
+    """
     task.early = where.early
     loop = LoopOptions(
         epochs=options.epochs,
@@ -145,9 +153,13 @@ def run(task: RecognizeTask, out: str | Path, options: RecognizeOptions, where: 
         seed=options.seed,
         workers=where.workers,
         accelerator=where.device,
+        precision=where.precision,
     )
     fit(task, out, loop, resume=where.resume, settings=task.settings(), title="Training the recogniser")
-    return task.answer.cpu()
+    answer = task.answer.cpu()
+    if not all(bool(parameter.isfinite().all()) for parameter in answer.parameters()):
+        raise KinoscopeError("the weights are no finite numbers", where=out, cure="lower the learning rate")
+    return answer
 
 
 def without(parts: Parts, missing: Collection[str]) -> Parts:
@@ -170,11 +182,16 @@ def without(parts: Parts, missing: Collection[str]) -> Parts:
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """What logits are best divided by, as the validation clips tell; 1 where they tell nothing."""
+    """What logits are best divided by, as the validation clips tell; 1 where they tell nothing.
+
+    A few clips that are all right would ask for certainty: then it is at least 1.
+    """
     known = labels >= 0
     if known.sum() < 2:
         return 1.0
-    return calibrate(torch.from_numpy(logits[known]), torch.from_numpy(labels[known]))
+    logits, labels = logits[known], labels[known]
+    least = 1.0 if (logits.argmax(axis=1) == labels).all() else 1 / _MOST_HEAT
+    return min(max(calibrate(torch.from_numpy(logits), torch.from_numpy(labels)), least), _MOST_HEAT)
 
 
 def examples(parts: Parts) -> list[str]:

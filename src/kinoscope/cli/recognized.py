@@ -39,10 +39,11 @@ class Found:
     looks: tuple[Look, ...] = ()
     damage: tuple[str, ...] = ()
 
-    def best(self, count: int) -> list[tuple[str, float]]:
-        """The most probable labels; of equal ones the first."""
-        order = np.argsort(-self.probabilities, kind="stable")[:count]
-        return [(self.classes[k], float(self.probabilities[k])) for k in order]
+    def best(self, count: int, of: np.ndarray | None = None) -> list[tuple[str, float]]:
+        """The most probable labels, ``of`` a clip or of the video; of equal ones the first."""
+        probabilities = self.probabilities if of is None else of
+        order = np.argsort(-probabilities, kind="stable")[:count]
+        return [(self.classes[k], float(probabilities[k])) for k in order]
 
 
 Answer = Callable[[Path], Found]
@@ -111,8 +112,8 @@ def show(
 ) -> int:
     """Print the answers, write the files; the exit code."""
     content = {"results": {name: [_entry(pair) for pair in each.best(top)] for name, each in found.items()}}
-    if looks := {name: [_told(look) for look in each.looks] for name, each in found.items() if each.looks}:
-        content["attention"] = looks
+    if clips := {name: [_told(each, look, top) for look in each.looks] for name, each in found.items() if each.looks}:
+        content["clips"] = clips
     if json:
         print_json(content)
     else:
@@ -138,9 +139,12 @@ def _entry(pair: tuple[str, float]) -> dict[str, Any]:
     return {"label": pair[0], "score": pair[1]}
 
 
-def _told(look: Look) -> dict[str, Any]:
-    told: dict[str, Any] = {"spans": np.round(look.spans, 3).tolist()}
+def _told(found: Found, look: Look, top: int) -> dict[str, Any]:
+    """One clip by itself, for programs."""
+    answers = [_entry(pair) for pair in found.best(top, look.probabilities)]
+    told: dict[str, Any] = {"segment": [float(look.spans[0, 0]), float(look.spans[-1, 1])], "answers": answers}
     if look.attention is not None:
+        told["spans"] = np.round(look.spans, 3).tolist()
         told["attention"] = np.round(look.attention, _DIGITS).tolist()
         told["mean"] = np.round(look.attention[-1].mean(axis=0), _DIGITS).tolist()
     return told
@@ -159,7 +163,7 @@ def _page(found: Mapping[str, Found], videos: Mapping[str, Path], top: int) -> p
     shown = []
     with progress("Drawing", len(found)) as report:
         for name, each in found.items():
-            looks = [_drawn(look, videos[name]) for look in each.looks]
+            looks = [_drawn(look, videos[name], each.best(1, look.probabilities)) for look in each.looks]
             damage = " ".join(f"Damaged: {text}." for text in each.damage)
             shown.append(page.VideoPage(name, videos[name], each.best(top), looks, damage))
             report(1, name)
@@ -167,7 +171,7 @@ def _page(found: Mapping[str, Found], videos: Mapping[str, Path], top: int) -> p
     return page.RecognitionPage(title, shown, settings=circumstances())
 
 
-def _drawn(look: Look, path: Path) -> page.Look:
+def _drawn(look: Look, path: Path, answers: list[tuple[str, float]]) -> page.Look:
     """A look with a picture for each token; without pictures where the video cannot be read again."""
     spans = [(float(start), float(end)) for start, end in look.spans]
     try:
@@ -179,4 +183,13 @@ def _drawn(look: Look, path: Path) -> page.Look:
     except KinoscopeError:
         pictures = []
     own = None if look.own is None else float(look.own[-1].mean())
-    return page.Look(spans[0][0], spans[-1][1], spans, pictures, look.attention, own, class_token=look.own is not None)
+    return page.Look(
+        spans[0][0],
+        spans[-1][1],
+        spans,
+        pictures,
+        look.attention,
+        own,
+        class_token=look.own is not None,
+        answers=answers,
+    )

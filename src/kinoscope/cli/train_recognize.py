@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..bert3d.options import ClipTraining, HeadOptions, Preset, RecognizeOptions, head_with_preset
 from ..data.labelled_clips import Dataset, Missing
@@ -49,6 +49,7 @@ def run(
     workers: int = 0,
     device: str = "auto",
     runtime: Runtime = "auto",
+    precision: Literal["32-true", "bf16-mixed"] = "32-true",
     json: bool = False,
 ) -> int:
     """Train a recogniser of trimmed clips, or of labelled segments, that knows the order of things.
@@ -78,6 +79,7 @@ def run(
         workers: Loader processes.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
         runtime: What computes a frozen encoder on a CPU; auto takes OpenVINO if it is installed.
+        precision: Arithmetic of training: bf16-mixed saves time and memory on GPUs.
         json: Print the scores as JSON.
     """
     from ..bert3d.train import Where
@@ -96,7 +98,7 @@ def run(
         parts = _parts(labelled, options)
         folder = out if len(wanted) == 1 else out / f"split{number}"
         page = html if html is not None and len(wanted) == 1 else folder / "mistakes.html"
-        where = Where(resume, workers, device, runtime, early_look(page, parts, folder))
+        where = Where(resume, workers, device, runtime, precision, early_look(page, parts, folder))
         if finetune:
             trained = _finetune(parts, folder, encoder or "", head, options, clips, cache, where)
         else:
