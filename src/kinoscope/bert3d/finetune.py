@@ -31,6 +31,7 @@ from .clip_eye import ClipEye, clip_options, part_starts
 from .heads import looks_at_places
 from .network import Recognizer, build_classifier
 from .options import ClipTraining, HeadOptions, RecognizeOptions
+from .protocol import ClipChoice
 from .recognizer import TrainedRecognizer
 from .task import RecognizeTask
 from .token_clips import video_of
@@ -80,7 +81,7 @@ def finetune(
     answer = run(task, out, options, where)
     assert isinstance(answer, Recognizer)
     save_encoder(Path(out) / "encoder", answer.backbone, spec)
-    validation = task.clip_logits(answer, parts.validation)
+    validation = means(task.clip_logits(answer, parts.validation), len(parts.classes)).numpy()
     recognizer = TrainedRecognizer(
         answer.classifier,
         parts.classes,
@@ -92,9 +93,8 @@ def finetune(
         examples=examples(parts),
     )
     recognizer.save(out)
-    logits = torch.from_numpy(task.clip_logits(answer, parts.test, "all"))
-    test = (logits / recognizer.temperature).softmax(dim=1).double().numpy()
-    return Trained(recognizer, parts, validation, test, left)
+    answers = [recognizer.average_of(logits.double()) for logits in task.clip_logits(answer, parts.test, "all")]
+    return Trained(recognizer, parts, validation, np.array(answers).reshape(-1, len(parts.classes)), left)
 
 
 def starting_point(encoder: str, clips: ClipTraining) -> tuple[nn.Module, TrainedSpec]:
@@ -189,11 +189,13 @@ class ClipTask(RecognizeTask):
 
     def validation_logits(self) -> Tensor:
         """Of every validation clip, from its centre. Shape: [M, K]."""
-        return torch.from_numpy(self.clip_logits(self.networks["recognizer"], self.parts.validation))
+        return means(self.clip_logits(self.networks["recognizer"], self.parts.validation), len(self.parts.classes))
 
     @torch.no_grad()
-    def clip_logits(self, network: nn.Module, clips: Sequence[LabelledClip], which: Any = "centre") -> np.ndarray:
-        """Mean logits over the centre clip, or over ``all`` that tile the labelled part. Shape: -> [N, K]."""
+    def clip_logits(
+        self, network: nn.Module, clips: Sequence[LabelledClip], which: ClipChoice = "centre"
+    ) -> list[Tensor]:
+        """Logits of the centre of each, or of ``all`` clips that tile the labelled part. Shape of each: [n, K]."""
         device = next(network.parameters()).device
         found = []
         for clip in clips:
@@ -205,8 +207,8 @@ class ClipTask(RecognizeTask):
                 seen = [each[self.spec.stream] for each in self.library.read(video, spans)]
                 views = np.concatenate([crop_window(each, self.spec.size, 1, self.spec.stream) for each in seen])
                 logits.append(network(self._normalised(torch.from_numpy(views).to(device))))
-            found.append(torch.cat(logits).mean(dim=0).float().cpu().numpy())
-        return np.stack(found) if found else np.empty((0, len(self.parts.classes)), np.float32)
+            found.append(torch.cat(logits).float().cpu())
+        return found
 
     def settings(self) -> dict[str, Any]:
         """What, beside the loop's options, decides the result."""
@@ -225,6 +227,11 @@ class ClipTask(RecognizeTask):
             return normalise(clips)
         mean, std = torch.tensor(self.spec.mean).to(clips.device), torch.tensor(self.spec.std).to(clips.device)
         return ((clips.float() - mean) / std).movedim(-1, 1)
+
+
+def means(logits: Sequence[Tensor], classes: int) -> Tensor:
+    """Mean logits of each video. Shape: each [n, K] -> [N, K]."""
+    return torch.stack([each.mean(dim=0) for each in logits]) if logits else torch.empty(0, classes)
 
 
 def _part(clip: LabelledClip) -> tuple[float, float] | None:

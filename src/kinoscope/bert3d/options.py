@@ -19,6 +19,7 @@ Readout = Literal["class-token", "mean"]
 Preset = Literal["own", "official"]
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "plateau", "constant"]
+Select = Literal["best", "last"]
 
 _OFFICIAL_HEAD = {"dropout": 0.8, "initialization": "bert5", "normalize": False}
 _OFFICIAL = {
@@ -32,6 +33,7 @@ _OFFICIAL = {
     "decay_all": True,
 }
 _PLATEAU_FACTOR = 0.1
+_MOST_LAYERS = 64
 _REDUCED = 256
 
 
@@ -70,11 +72,12 @@ class HeadOptions:
     """Before the classifier; 0.8 is published."""
 
     def __post_init__(self) -> None:
-        if self.head not in HEADS:
-            raise OptionError(f"head is {self.head!r}", cure=f"one of: {', '.join(HEADS)}")
+        _require_known(self, head=HeadName, initialization=Initialization, positions=Positions, readout=Readout)
         for name, value in (("layers", self.layers), ("heads", self.heads), ("hidden", self.hidden or 1)):
             if value < 1:
                 raise OptionError(f"{name} is {value}, but must be at least 1")
+        if self.layers > _MOST_LAYERS:
+            raise OptionError(f"layers is {self.layers}, but must be at most {_MOST_LAYERS}")
         if self.reduce is not None and self.reduce < 0:
             raise OptionError(f"reduce is {self.reduce}, but must be at least 0", cure="0 reduces nothing")
         for name, share in (("head_dropout", self.head_dropout), ("dropout", self.dropout)):
@@ -119,7 +122,7 @@ class RecognizeOptions:
     """Epochs of plateau."""
     smoothing: float = 0.0
     """Of labels."""
-    select: Literal["best", "last"] = "best"
+    select: Select = "best"
     """Keep the weights of the epoch that is best on validation clips, or the last; without validation the last."""
     validation_share: float = 0.2
     """Of training clips that choose the epoch, where the labels mark none for it."""
@@ -127,6 +130,7 @@ class RecognizeOptions:
     """Everything random follows from it."""
 
     def __post_init__(self) -> None:
+        _require_known(self, optimizer=Optimizer, schedule=Schedule, select=Select)
         for name, least in (("epochs", 1), ("batch_size", 1), ("accumulate", 1), ("patience", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise OptionError(f"{name} is {getattr(self, name)}, but must be at least {least}")
@@ -195,6 +199,14 @@ Options = TypeVar("Options", RecognizeOptions, HeadOptions)
 def _with(options: Options, values: dict[str, Any]) -> Options:
     defaults = {field.name: field.default for field in fields(options)}
     return replace(options, **{k: v for k, v in values.items() if getattr(options, k) == defaults[k]})
+
+
+def _require_known(options: object, **choices: Any) -> None:
+    """Raise :class:`OptionError` for a field that is none of its choices."""
+    for name, kind in choices.items():
+        value, known = getattr(options, name), get_args(kind)
+        if value not in known:
+            raise OptionError(f"{name} is {value!r}", cure=f"one of: {', '.join(known)}")
 
 
 def _known(preset: Preset) -> Preset:

@@ -187,13 +187,13 @@ class TrainedRecognizer:
             tokens = glimpse.tokens.to(device)
             found, weights = self.classifier.attend(tokens) if attention else (self.classifier(tokens), None)
             logits.append(found.double().cpu())  # [V, K]
-            looks.append(_look(glimpse, self._probabilities(logits[-1]), weights))
+            looks.append(_look(glimpse, self.average_of(logits[-1]), weights))
         every = torch.cat(logits)  # [clips · V, K]
-        probabilities = self._probabilities(every)
+        probabilities = self.average_of(every)
         return Recognition(probabilities, every.mean(dim=0).numpy(), self.classes, tuple(looks), damage)
 
-    def _probabilities(self, logits: Tensor) -> FloatArray:
-        """Shape: [V, K] -> [K]."""
+    def average_of(self, logits: Tensor) -> FloatArray:
+        """One answer from the logits of several clips and views. Shape: [V, K] -> [K]."""
         calm = logits / self.temperature
         if self.average == "logits":
             return calm.mean(dim=0).softmax(dim=0).numpy()

@@ -90,11 +90,11 @@ def fit(
             for indices, batch in epoch_batches(task, fabric, options, epoch, skip=step - epoch * per_epoch):
                 seed_step(options.seed, step)
                 _set_rates(task, base_rates, task.schedule(step, total))
+                several, due = _update_of(step % per_epoch, per_epoch, options.accumulate)
                 losses = task.loss(fabric.to_device(batch))
                 if "loss" in losses:
                     _check_finite(losses["loss"], task, indices, epoch)
-                    fabric.backward(losses["loss"] / options.accumulate)
-                due = (step % per_epoch + 1) % options.accumulate == 0 or (step + 1) % per_epoch == 0
+                    fabric.backward(losses["loss"] / several)
                 if "loss" in losses and due:
                     if options.clip_gradients is not None:
                         losses["gradient_norm"] = _clip(task, options.clip_gradients)
@@ -125,6 +125,13 @@ def fit(
                 log.write(step, epoch, metrics, kind="validation")
             checkpoint(epoch + 1)
     return metrics
+
+
+def _update_of(batch: int, per_epoch: int, accumulate: int) -> tuple[int, bool]:
+    """How many batches make the update that this batch of an epoch belongs to, and whether it is their last."""
+    first = batch - batch % accumulate
+    several = min(accumulate, per_epoch - first)
+    return several, batch + 1 == first + several
 
 
 def _validation_due(epoch: int, options: LoopOptions) -> bool:
