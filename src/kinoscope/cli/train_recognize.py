@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..bert3d.options import ClipTraining, HeadOptions, Preset, RecognizeOptions, head_with_preset
 from ..data.labelled_clips import Dataset, Missing
@@ -11,7 +11,7 @@ from ..encoders.sampling import Runtime, Sampling
 from ..errors import OptionError
 
 if TYPE_CHECKING:
-    from ..bert3d.train import Trained
+    from ..bert3d.train import Trained, Where
     from ..data.clip_parts import Parts
     from ..data.labelled_clips import LabelledClips
 
@@ -98,12 +98,19 @@ def run(
         parts = _parts(labelled, options)
         folder = out if len(wanted) == 1 else out / f"split{number}"
         page = html if html is not None and len(wanted) == 1 else folder / "mistakes.html"
-        where = Where(resume, workers, device, runtime, precision, early_look(page, parts, folder))
+        where = Where(
+            resume=resume,
+            workers=workers,
+            device=device,
+            runtime=runtime,
+            precision=precision,
+            early=early_look(page, parts, folder),
+        )
         if finetune:
-            trained = _finetune(parts, folder, encoder or "", head, options, clips, cache, where)
+            trained = _finetune(parts, folder, encoder or "", head, options, clips, cache or out / "cache", where)
         else:
-            shared = features or (out / "features" if len(wanted) > 1 else None)
-            trained = _train_head(parts, folder, head, options, shared, encoder, sampling, tokens, where)
+            store = features or out / "features"  # of all splits
+            trained = _train_head(parts, folder, head, options, store, encoder, sampling, tokens, where)
         reports.append(report_training(trained, labelled, folder, page, quiet=json))
     return report_splits(reports, wanted, out, json=json)
 
@@ -120,11 +127,11 @@ def _train_head(
     out: Path,
     head: HeadOptions,
     options: RecognizeOptions,
-    features: Path | None,
+    features: Path,
     encoder: str | None,
     sampling: Sampling,
     tokens: int | None,
-    where: Any,
+    where: Where,
 ) -> Trained:
     from ..bert3d.train import train_head
     from ..data.features import FeatureTime
@@ -153,8 +160,8 @@ def _finetune(
     head: HeadOptions,
     options: RecognizeOptions,
     clips: ClipTraining,
-    cache: Path | None,
-    where: Any,
+    cache: Path,
+    where: Where,
 ) -> Trained:
     from ..bert3d.finetune import finetune
 
