@@ -14,7 +14,12 @@ EXAMPLES = """\
 """
 
 _NEEDED = ("torch", "av", "numpy", "safetensors", "lightning-fabric", "jsonargparse", "rich", "tensorboard")
-_OPTIONAL = {"openvino": "makes encoders several times faster on CPUs"}
+_OPTIONAL = {
+    "openvino": "makes encoders several times faster on CPUs",
+    "onnxruntime": "is needed to export to ONNX: kinoscope[onnx]",
+    "nncf": "is needed to export in eight bits: kinoscope[int8]",
+    "faiss-cpu": "makes search in very large libraries faster",
+}
 _LEAST_FREE = 2 << 30
 
 
