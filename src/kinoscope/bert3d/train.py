@@ -113,6 +113,8 @@ def train_head(
         read_token_clips(part, store, parts.numbers(part)) for part in (parts.train, parts.validation, parts.test)
     )
     spec = FeatureSpec.of((name, store[name]) for name in dict.fromkeys(map(video_of, parts.train)))
+    others = dict.fromkeys(map(video_of, (*parts.train, *parts.validation, *parts.test)))
+    FeatureSpec.of((name, store[name]) for name in others)  # those that are only scored are of the same kind
     window = tokens if tokens is not None else min(train.longest, _MOST_TOKENS)
     if window < 1:
         raise OptionError(f"tokens is {window}, but must be at least 1")
