@@ -20,13 +20,13 @@ from ..data.clip_parts import Parts
 from ..data.labelled_clips import LabelledClip
 from ..encoders import encoder_spec, load_encoder
 from ..encoders.backbones import build_backbone, list_backbones
+from ..encoders.encoder import prepare_pixels
 from ..encoders.tokens import backbone_of
-from ..encoders.trained import TrainedSpec, save_encoder, trained_spec
+from ..encoders.trained import PerChannel, TrainedSpec, save_encoder, trained_spec
 from ..engine.seeds import seed_weights
 from ..errors import OptionError
 from ..video.augment import AugmentOptions, apply_view, draw_view
 from ..video.scaling import Frame
-from ..video.streams import normalise
 from .clip_eye import ClipEye, clip_options, part_starts
 from .heads import looks_at_places
 from .network import Recognizer, build_classifier
@@ -104,36 +104,11 @@ def starting_point(encoder: str, clips: ClipTraining) -> tuple[nn.Module, Traine
         OptionError: an encoder of single frames, or options that do not go with it.
     """
     if encoder in list_backbones():
-        backbone = build_backbone(encoder, width=clips.width, reduction=clips.reduction)
-        spec = TrainedSpec(encoder, clips.width, "batch", clips.stream, 25.0, 32, 112, 150, reduction=clips.reduction)
+        backbone, spec = _fresh(encoder, clips)
     elif encoder in _CATALOGUE:
-        name, published = _CATALOGUE[encoder], encoder_spec(encoder)
-        backbone = build_backbone(name, reduction=clips.reduction)
-        trained = backbone_of(load_encoder(encoder, device="cpu", runtime="torch").network).state_dict()
-        own = backbone.state_dict()
-        backbone.load_state_dict({**own, **_fitting(trained, own)})
-        level = (float(published.mean or 0),) * 3, (float(published.std or 1),) * 3  # type: ignore[arg-type]  # numbers
-        spec = TrainedSpec(
-            name,
-            1.0,
-            "batch",
-            "rgb",
-            published.fps,
-            64,
-            published.size,
-            round(published.size * 8 / 7),
-            reduction=clips.reduction,
-            mean=level[0],
-            std=level[1],
-        )
+        backbone, spec = _published(encoder, clips)
     else:
-        if encoder_spec(encoder).per_frame:
-            cure = "leave --finetune away; or fine-tune i3d-k400, a trained encoder or a backbone"
-            raise OptionError(f"{encoder} looks at single frames and cannot be fine-tuned", cure=cure)
-        spec = trained_spec(encoder)
-        if clips.reduction not in ("none", spec.reduction):
-            raise OptionError("--reduction goes with i3d-k400 and fresh backbones", cure="leave it out")
-        backbone = backbone_of(load_encoder(encoder, device="cpu", runtime="torch").network)
+        backbone, spec = _trained(encoder, clips)
     size = clips.clip_size or spec.size
     return backbone.requires_grad_(True), replace(
         spec,
@@ -143,6 +118,50 @@ def starting_point(encoder: str, clips: ClipTraining) -> tuple[nn.Module, Traine
         decode_size=spec.decode_size if size == spec.size else 2 * round(spec.decode_size * size / spec.size / 2),
         origin=f"fine-tuned from {encoder}",
     )
+
+
+def _fresh(name: str, clips: ClipTraining) -> tuple[nn.Module, TrainedSpec]:
+    backbone = build_backbone(name, width=clips.width, reduction=clips.reduction)
+    spec = TrainedSpec(name, clips.width, "batch", clips.stream, 25.0, 32, 112, 150, reduction=clips.reduction)
+    return backbone, spec
+
+
+def _published(encoder: str, clips: ClipTraining) -> tuple[nn.Module, TrainedSpec]:
+    """A backbone with the weights of the catalogue's encoder, wherever a reduction leaves it a place for them."""
+    name, published = _CATALOGUE[encoder], encoder_spec(encoder)
+    backbone = build_backbone(name, reduction=clips.reduction)
+    trained = backbone_of(load_encoder(encoder, device="cpu", runtime="torch").network).state_dict()
+    own = backbone.state_dict()
+    fitting = {key: each for key, each in trained.items() if key in own and own[key].shape == each.shape}
+    backbone.load_state_dict({**own, **fitting})
+    spec = TrainedSpec(
+        name,
+        1.0,
+        "batch",
+        "rgb",
+        published.fps,
+        64,
+        published.size,
+        round(published.size * 8 / 7),
+        reduction=clips.reduction,
+        mean=_each_colour(published.mean),
+        std=_each_colour(published.std),
+    )
+    return backbone, spec
+
+
+def _trained(encoder: str, clips: ClipTraining) -> tuple[nn.Module, TrainedSpec]:
+    if encoder_spec(encoder).per_frame:
+        cure = "leave --finetune away; or fine-tune i3d-k400, a trained encoder or a backbone"
+        raise OptionError(f"{encoder} looks at single frames and cannot be fine-tuned", cure=cure)
+    spec = trained_spec(encoder)
+    if clips.reduction not in ("none", spec.reduction):
+        raise OptionError("--reduction goes with i3d-k400 and fresh backbones", cure="leave it out")
+    return backbone_of(load_encoder(encoder, device="cpu", runtime="torch").network), spec
+
+
+def _each_colour(value: float | PerChannel | None) -> PerChannel | None:
+    return (value, value, value) if isinstance(value, (int, float)) else value
 
 
 class ClipTask(RecognizeTask):
@@ -185,7 +204,7 @@ class ClipTask(RecognizeTask):
 
     def logits(self, batch: dict[str, Tensor]) -> Tensor:  # type: ignore[override]  # a dict is what collate gives
         """Shape: a batch -> [B, K]."""
-        return self.networks["recognizer"](self._normalised(batch["clips"]))
+        return self.networks["recognizer"](self._prepared(batch["clips"]))
 
     def validation_logits(self) -> Tensor:
         """Of every validation clip, from its centre. Shape: [M, K]."""
@@ -206,7 +225,7 @@ class ClipTask(RecognizeTask):
                 spans = [(start, (self.spec.stream,)) for start in starts[first : first + _CLIPS_AT_ONCE]]
                 seen = [each[self.spec.stream] for each in self.library.read(video, spans)]
                 views = np.concatenate([crop_window(each, self.spec.size, 1, self.spec.stream) for each in seen])
-                logits.append(network(self._normalised(torch.from_numpy(views).to(device))))
+                logits.append(network(self._prepared(torch.from_numpy(views).to(device))))
             found.append(torch.cat(logits).float().cpu())
         return found
 
@@ -221,12 +240,9 @@ class ClipTask(RecognizeTask):
         starts = part_starts(self.library, video, _part(clip))
         return int(starts[0]), int(starts[-1])
 
-    def _normalised(self, clips: Tensor) -> Tensor:
+    def _prepared(self, clips: Tensor) -> Tensor:
         """Shape: [B, T, S, S, 3] of pixels -> [B, 3, T, S, S]."""
-        if self.spec.mean is None or self.spec.std is None:
-            return normalise(clips)
-        mean, std = torch.tensor(self.spec.mean).to(clips.device), torch.tensor(self.spec.std).to(clips.device)
-        return ((clips.float() - mean) / std).movedim(-1, 1)
+        return prepare_pixels(clips, self.spec.mean, self.spec.std)
 
 
 def means(logits: Sequence[Tensor], classes: int) -> Tensor:
@@ -236,11 +252,6 @@ def means(logits: Sequence[Tensor], classes: int) -> Tensor:
 
 def _part(clip: LabelledClip) -> tuple[float, float] | None:
     return None if clip.start is None or clip.end is None else (clip.start, clip.end)
-
-
-def _fitting(trained: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Of trained weights those that the network has a place for; a reduction has none for some, or is new."""
-    return {name: each for name, each in trained.items() if name in own and own[name].shape == each.shape}
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from ..video.streams import normalise
 from .catalog import EncoderSpec, encoder_spec
 from .package_files import cache_folder
 from .sampling import Runtime
-from .trained import MAKE_ANEW
+from .trained import MAKE_ANEW, PerChannel
 from .weights import FolderWeights, load_weights
 
 
@@ -53,11 +53,7 @@ class Encoder(nn.Module):
     def prepare(self, frames: np.ndarray | Tensor) -> Tensor:
         """Decoded frames → normalised clip. Shape: [..., T, H, W, 3] of 0 … 255 -> [..., 3, T, H, W] float32."""
         pixels = torch.as_tensor(frames).to(self.device, non_blocking=True)
-        if self.spec.mean is None or self.spec.std is None:
-            return normalise(pixels)
-        mean = torch.as_tensor(self.spec.mean, device=pixels.device)  # [] or [3]
-        std = torch.as_tensor(self.spec.std, device=pixels.device)
-        return ((pixels.float() - mean) / std).movedim(-1, -4)  # [..., T, H, W, 3] -> [..., 3, T, H, W]
+        return prepare_pixels(pixels, self.spec.mean, self.spec.std)
 
     def require_classes(self) -> None:
         """Raise :class:`OptionError` if the encoder has no classes that Kinoscope can name."""
@@ -75,6 +71,14 @@ class Encoder(nn.Module):
         """
         self.require_classes()
         return self.network.classify(features)  # type: ignore[operator]  # every labelled network has it
+
+
+def prepare_pixels(pixels: Tensor, mean: float | PerChannel | None, std: float | PerChannel | None) -> Tensor:
+    """Pixels 0 … 255 as a network wants them (see ``EncoderSpec``). Shape: [..., T, H, W, 3] -> [..., 3, T, H, W]."""
+    if mean is None or std is None:
+        return normalise(pixels)
+    shift, scale = torch.as_tensor(mean, device=pixels.device), torch.as_tensor(std, device=pixels.device)  # [] or [3]
+    return ((pixels.float() - shift) / scale).movedim(-1, -4)
 
 
 def load_encoder(
