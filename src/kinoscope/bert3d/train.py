@@ -101,6 +101,9 @@ def train_head(
         AnnotationError, FeatureError, OptionError: what cannot be trained on, with the cure.
         OutputError: ``out`` cannot be written, or already holds a run.
     """
+    if tokens is not None and tokens < 1:
+        cure = "leave it out: the longest clip tells"
+        raise OptionError(f"tokens is {tokens}, but must be at least 1", cure=cure)
     missing: dict[str, str] = {}
     if encoder is not None and not isinstance(features, Mapping):
         features = Path(features or Path(out) / "features")
@@ -115,9 +118,7 @@ def train_head(
     spec = FeatureSpec.of((name, store[name]) for name in dict.fromkeys(map(video_of, parts.train)))
     others = dict.fromkeys(map(video_of, (*parts.train, *parts.validation, *parts.test)))
     FeatureSpec.of((name, store[name]) for name in others)  # those that are only scored are of the same kind
-    window = tokens if tokens is not None else min(train.longest, _MOST_TOKENS)
-    if window < 1:
-        raise OptionError(f"tokens is {window}, but must be at least 1")
+    window = tokens or min(train.longest, _MOST_TOKENS)
     head = head_for_frozen(head, spec.width)
     seed_weights(options.seed)
     classifier = build_classifier(head, spec.width, window, len(parts.classes))
