@@ -160,6 +160,26 @@ def test_all_official_splits(run: Run, place: Path) -> None:
     refused(run(*train("UCF101", "other", "--split", 3)), "has no split 3")
 
 
+# --- the encoder too -----------------------------------------------------------------------------------------------
+
+
+def test_the_encoder_is_trained_too(run: Run, place: Path) -> None:
+    clips = ("--frames", 8, "--clip-fps", 10, "--clip-size", 32, "--width", 0.125, "--cache", "cache")
+    words = ("train", "recognize", "labels.csv", "--encoder", "r2plus1d-18", "--finetune", "--out", "run")
+    shown = " ".join(done(run(*words, *clips, *TRAINING)).split())
+    assert "Test: 4 clips, 2 classes" in shown
+    assert {"encoder/config.json", "encoder/model.safetensors", "mistakes.html"} <= set(files_below(place / "run"))
+    assert (place / "cache").is_dir() and not (place / "run" / "cache").exists()
+    for name, row in scores()["videos"].items():
+        found = json.loads(done(run("recognize", f"{name}.mp4", "--model", "run", "-k", 1, "--json")))
+        ((best,),) = found["results"].values()
+        assert best["label"] == row["answer"] and best["score"] == pytest.approx(row["probability"], abs=1e-4)
+    assert run("recognize", "videos", "--model", "run", "--crops", 10, "--window", "centre").code == 0
+    done(run("extract", "videos", "--encoder", "run", "--out", "feats"))
+    assert {each.width for each in FeatureStore(place / "feats").values()} == {64}
+    done(run(*words, *clips, *TRAINING, "--resume"))
+
+
 # --- what goes wrong -----------------------------------------------------------------------------------------------
 
 
