@@ -106,7 +106,7 @@ class RecognizeOptions:
     """adamw; or sgd with momentum 0.9."""
     dampening: float = 0.0
     """Of sgd: the published baseline has 0.9, which makes its steps ten times smaller."""
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     """Of the head."""
     encoder_rate: float = 0.05
     """Of a fine-tuned encoder, as a share of the head's."""
