@@ -92,7 +92,10 @@ def test_attention_changes_no_answer_and_lies_where_the_rows_were_seen() -> None
     assert all(look.attention is None for look in plain.looks) and len(looked.looks) == 3
     for look, first in zip(looked.looks, (0, 2, 5), strict=True):
         assert look.attention is not None and look.own is not None and look.attention.shape == (2, 2, 4)
-        np.testing.assert_allclose(look.attention.sum(-1) + look.own, 1, atol=1e-6)
+        _, weights = recognizer.classifier.attend(torch.from_numpy(values.values[first : first + 4])[None])
+        assert weights is not None
+        np.testing.assert_allclose(look.own, weights[0, ..., 0].detach(), atol=1e-6)  # the class token comes first
+        np.testing.assert_allclose(look.attention, weights[0, ..., 1:].detach(), atol=1e-6)
         np.testing.assert_allclose(look.spans.mean(1), TIME.centers(9)[first : first + 4])
     pooled = made("attention-pool").recognize_features(values, attention=True).looks[0]
     assert pooled.own is None and pooled.attention is not None

@@ -112,6 +112,15 @@ def test_probabilities_are_those_of_the_folder(tmp_path: Path) -> None:
     assert isinstance(loaded.eye, FeatureEye) and loaded.eye.spec.encoder == "net"
 
 
+def test_tokens_are_standardised_by_training_clips_alone(tmp_path: Path) -> None:
+    parts, features = ordered()
+    features["test00"].values[:] = 1e6
+    classifier = train(tmp_path, data=(parts, features)).recognizer.classifier
+    every = np.concatenate([features[one.name].values for one in parts.train]).astype(np.float64)
+    np.testing.assert_allclose(classifier.center, every.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(classifier.scale, 1 / every.std(0), rtol=1e-4)
+
+
 # --- nothing but the inputs decides --------------------------------------------------------------------------------
 
 
