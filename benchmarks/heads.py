@@ -131,8 +131,9 @@ def ucf101() -> tuple[LabelledClips, Mapping[str, Features]]:
 def parts_of(data: str, part: str, folder: Path) -> Parts:
     """The clips to learn from and to test on.
 
-    ``order``: as marked, tested on ``test`` or on ``validation``. ``ucf``: official, or ``tune``. ``ut``: ``1-2`` (set 1
-    teaches, set 2 tests), ``2-1``, ``tune-1``, ``tune-2`` (a part of the set tests), ``1#3`` (of set 1 sequence 3 tests).
+    ``order``: as marked, tested on ``test`` or on ``validation``. ``ucf``: official, or ``tune``. ``ut``: ``1-2`` (set
+    1 teaches, set 2 tests), ``2-1``, ``tune-1``, ``tune-2`` (a part of the set tests), ``1#3`` (sequence 3 of set 1
+    tests).
     """
     labelled, _ = clips_and_features(data, folder)
     if data == "order":

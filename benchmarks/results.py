@@ -21,7 +21,17 @@ _HEADER = """\
 Written by the scripts in `benchmarks/`; edit those, not this file. Each section says what made it and on what machine.
 Times depend on the machine; the ratios in a row were measured in one run, in turns, and depend on it far less.
 """
-_PACKAGES = ("kinoscope", "torch", "openvino", "onnxruntime", "nncf", "av", "numpy", "opencv-contrib-python-headless", "torchcodec")
+_PACKAGES = (
+    "kinoscope",
+    "torch",
+    "openvino",
+    "onnxruntime",
+    "nncf",
+    "av",
+    "numpy",
+    "opencv-contrib-python-headless",
+    "torchcodec",
+)
 _BUSY = f"load {os.getloadavg()[0]:.1f} before the start" if hasattr(os, "getloadavg") else "load not known"
 """Others' work on the machine, read when the benchmark starts."""
 

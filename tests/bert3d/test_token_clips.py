@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kinoscope.bert3d.token_clips import moments, pad, read_token_clips, row_span, row_times, video_of, windows
 from kinoscope.data.features import Features, FeatureTime, read_features, write_features
-from kinoscope.errors import FeatureError
+from kinoscope.errors import AnnotationError, FeatureError
 
 from .made import TIME, clip
 
@@ -39,10 +39,21 @@ def test_a_stretch_between_two_rows_is_the_nearest(span: tuple[float, float], ro
 
 
 def test_segments_give_their_own_rows() -> None:
-    clips = [clip("v#1", "a", span=(0.9, 2.1)), clip("v#2", "b", span=(2.9, 9)), clip("w", "a")]
+    clips = [clip("v#1", "a", span=(0.9, 2.1)), clip("v#2", "b", span=(2.9, 5)), clip("w", "a")]
     found = read_token_clips(clips, {"v": features(), "w": features(5)}, np.array([0, 1, 0]))
     assert [rows[:, 0].tolist() for rows in found.rows] == [[1, 2, 3], [5, 6, 7], [0, 1, 2, 3, 4]]
     assert len(found) == 3 and found.longest == 5 and [video_of(each) for each in clips] == ["v", "v", "w"]
+
+
+def test_segments_beyond_the_video_are_refused() -> None:
+    with pytest.raises(AnnotationError, match=r"'v#1' runs from 50 to 60 s, but the video ends at 4.5 s"):
+        read_token_clips([clip("v#1", "a", span=(50, 60))], {"v": features()}, NUMBERS)
+
+
+def test_the_digest_knows_every_number() -> None:
+    one, same, other = (read_token_clips([clip("v", "a")], {"v": features()}, NUMBERS) for _ in range(3))
+    other.rows[0][2, 1] += 1e-3
+    assert one.digest() == same.digest() != other.digest()
 
 
 def test_names_with_a_number_sign_are_names() -> None:

@@ -180,10 +180,10 @@ def test_a_run_goes_on_only_as_it_began(tmp_path: Path) -> None:
     ):
         with pytest.raises(OptionError, match=text):
             train(tmp_path, options, resume=True)
-    with pytest.raises(OptionError, match="head was"):
+    with pytest.raises(OptionError, match=r"head\.keep was"):
         train(tmp_path, head=replace(HEAD, keep=0.5), resume=True)
     parts, features = ordered()
-    changed = {name: replace(each, weight_hash="xyz") for name, each in features.items()}
+    changed = {name: replace(each, values=each.values * 2) for name, each in features.items()}
     with pytest.raises(OptionError, match="data are not those"):
         train(tmp_path, data=(parts, changed), resume=True)
     with pytest.raises(OptionError, match="clips was"):
@@ -492,7 +492,7 @@ def test_videos_that_could_not_be_read_leave_enough_or_not() -> None:
     assert without(parts, set()) is parts
     left = without(parts, {"train00", "validation01", "test02"})
     assert (len(left.train), len(left.validation), len(left.test)) == (23, 7, 11)
-    with pytest.raises(AnnotationError, match=r"12 videos cannot be read(.|\n)*1 classes"):
+    with pytest.raises(AnnotationError, match=r"12 videos cannot be read.*every training clip shows 'rise'"):
         without(parts, {f"train{number:02d}" for number in range(0, 24, 2)})
 
 

@@ -49,10 +49,10 @@ def test_an_encoder_with_its_classes(run: Run, here: Path) -> None:
 def test_parts_and_json(run: Run, here: Path) -> None:
     words = ("export", "tiny-frames", "--to", "onnx", "--part", "encoder", "--check-on", "videos/0.mp4", "--json")
     found = json.loads(run(*words, "--out", "out/frames.onnx").out)
-    assert found["files"] == ["out/frames.onnx", "out/frames.json"]
+    assert found["files"] == ["out/frames.onnx", "out/frames.onnx.json"]
     assert found["output"]["name"] == "features" and found["classes"] == []
     assert found["check"]["relative"] < 1e-4 and found["check"]["same_answers"] is None
-    assert files_below(here / "out") == ["frames.json", "frames.onnx"]
+    assert files_below(here / "out") == ["frames.onnx", "frames.onnx.json"]
 
 
 def test_without_a_comparison(run: Run, here: Path) -> None:

@@ -155,6 +155,9 @@ def test_videos_that_cannot_be_read_do_not_stop_others(run: Run, place: Path) ->
         (("--attention",), ("--attention goes with --model",)),
         (("--crops", 10), ("--crops goes with --model",)),
         (("--window", "centre"), ("--window goes with --model",)),
+        (("--model", "rgb", "--clips", 3), ("--clips goes without --model",)),
+        (("--model", "rgb", "--encoder", "tiny-clips"), ("--encoder goes without --model",)),
+        (("--model", "rgb", "--fusion", "l2-logits"), ("--fusion joins two models", "--also")),
     ],
     ids=str,
 )

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kinoscope.errors import FeatureError, OptionError
 from kinoscope.evaluate.clip_scores import (
@@ -16,6 +18,7 @@ from kinoscope.evaluate.clip_scores import (
     fuse_probabilities,
     hit_difference,
     hit_interval,
+    share_interval,
 )
 
 from .test_retrieval import case
@@ -79,6 +82,14 @@ def test_intervals_hold_the_score_and_repeat() -> None:
     assert hit_interval(np.ones(5), 100) == (1, 1)
     with pytest.raises(OptionError, match="replicates is 0"):
         hit_interval(hits, 0)
+
+
+@given(st.integers(1, 500), st.data())
+def test_a_share_is_never_certain(total: int, data: st.DataObject) -> None:
+    right = data.draw(st.integers(0, total))
+    low, high = share_interval(right, total)
+    assert -1e-12 <= low - 1e-12 <= right / total <= high + 1e-12 and high <= 1 + 1e-12 and high - low > 0
+    assert share_interval(3, 3).low == pytest.approx(0.4385, abs=1e-4) and share_interval(0, 3).high > 0.5
 
 
 def test_pairs_see_what_single_intervals_cannot() -> None:

@@ -29,10 +29,10 @@ def source() -> Exportable:
 
 def test_the_file_and_its_description(source: Exportable, tmp_path: Path) -> None:
     written = export_model(source, tmp_path / "a" / "head.onnx", compared=made.clips(4), quiet=True)
-    assert [path.name for path in written.files] == ["head.onnx", "head.json"]
-    assert sorted(files_below(tmp_path)) == ["a/head.json", "a/head.onnx"]
+    assert [path.name for path in written.files] == ["head.onnx", "head.onnx.json"]
+    assert sorted(files_below(tmp_path)) == ["a/head.onnx", "a/head.onnx.json"]
     assert written.agreement is not None and written.agreement.clips == 4 and written.agreement.same_answers == 1
-    described = json.loads((tmp_path / "a" / "head.json").read_text())
+    described = json.loads((tmp_path / "a" / "head.onnx.json").read_text())
     assert described["check"]["agreement"]["difference"] == written.agreement.difference
     assert described["precision"] == "float32"
     inputs = source.example()
@@ -61,10 +61,19 @@ def test_a_failure_keeps_the_file_that_was_there(
     assert (tmp_path / "head.onnx").read_text() == "precious" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_nothing_beside_the_file_is_replaced(source: Exportable, tmp_path: Path) -> None:
+    for name in ("head.json", "head.onnx.json"):
+        (tmp_path / name).write_text("precious")
+    with pytest.raises(OutputError, match=r"head\.onnx\.json: is there already"):
+        export_model(source, tmp_path / "head.onnx", quiet=True)
+    export_model(source, tmp_path / "head.onnx", overwrite=True, quiet=True)
+    assert (tmp_path / "head.json").read_text() == "precious"
+
+
 def test_without_a_comparison(source: Exportable, tmp_path: Path) -> None:
     written = export_model(source, tmp_path / "head.onnx", quiet=True)
     assert written.agreement is None
-    assert json.loads((tmp_path / "head.json").read_text())["check"]["agreement"] is None
+    assert json.loads((tmp_path / "head.onnx.json").read_text())["check"]["agreement"] is None
 
 
 @pytest.mark.parametrize(
@@ -108,7 +117,7 @@ def test_int8_is_calibrated_and_asked_for_answers(tmp_path: Path) -> None:
     source = made.whole()
     options = {"to": "openvino", "calibration": made.clips(4), "compared": made.clips(6, seed=1), "quiet": True}
     written = export_model(source, tmp_path / "a.xml", least_agreement=0.0, **options)  # type: ignore[arg-type]
-    assert [path.suffix for path in written.files] == [".xml", ".json", ".bin"]
+    assert [path.suffix for path in written.files] == [".xml", ".bin", ".json"]
     found = written.agreement
     assert found is not None and found.relative > 1e-4 and found.cosine > 0.9, "in eight bits, and near"
     model = ExportedModel(tmp_path / "a.xml")
@@ -149,7 +158,7 @@ def test_the_runtime_refuses_what_it_cannot_run(source: Exportable, tmp_path: Pa
     with pytest.raises(WeightError, match="cannot be read"):
         ExportedModel(tmp_path / "broken.onnx")
     with pytest.raises(OptionError, match=r"not in \.onnx or \.xml"):
-        ExportedModel(tmp_path / "head.json")
+        ExportedModel(tmp_path / "head.onnx.json")
 
 
 def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:

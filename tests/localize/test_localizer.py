@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from kinoscope.data.feature_spec import FeatureSpec
 from kinoscope.data.features import Features, FeatureTime
 from kinoscope.errors import FeatureError, OptionError, WeightError
-from kinoscope.data.feature_spec import FeatureSpec
 from kinoscope.localize.localizer import Localizer
 from kinoscope.localize.network import ActionFormer
 from kinoscope.localize.options import ActionFormerOptions, DecodeOptions

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from kinoscope.data.feature_spec import FeatureSpec
 from kinoscope.data.features import Features, FeatureTime
 from kinoscope.localize import localizer as module
-from kinoscope.data.feature_spec import FeatureSpec
 from kinoscope.localize.localizer import Localizer
 from kinoscope.localize.network import ActionFormer
 from kinoscope.localize.options import ActionFormerOptions

@@ -34,7 +34,7 @@ from .options import ClipTraining, HeadOptions, RecognizeOptions
 from .protocol import ClipChoice
 from .recognizer import TrainedRecognizer
 from .task import RecognizeTask
-from .token_clips import video_of
+from .token_clips import require_within, video_of
 from .train import Trained, Where, examples, run, temperature, without
 
 _AUGMENT = AugmentOptions(area=(0.4, 1.0), jitter=0.3, grey=0.0, blur=0.0)
@@ -73,6 +73,9 @@ def finetune(
     library.prepare(where.workers)
     left = {name: library.failed[path] for name, path in videos.items() if path in library.failed}
     parts = without(parts, left)
+    lengths = {name: library.samples(number) / spec.fps for number, name in enumerate(library.names)}
+    for clip in (*parts.train, *parts.validation, *parts.test):
+        require_within(clip, lengths[video_of(clip)])
     tokens, places, width = _measured(backbone, spec)
     grid = places if looks_at_places(head) else 1
     backbone = backbone.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # twice as fast
@@ -109,7 +112,7 @@ def starting_point(encoder: str, clips: ClipTraining) -> tuple[nn.Module, Traine
         backbone, spec = _published(encoder, clips)
     else:
         backbone, spec = _trained(encoder, clips)
-    size = clips.clip_size or spec.size
+    size = spec.size if clips.clip_size is None else clips.clip_size
     return backbone.requires_grad_(True), replace(
         spec,
         clip_length=clips.frames or spec.clip_length,

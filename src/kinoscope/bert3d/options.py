@@ -35,6 +35,7 @@ _OFFICIAL = {
 _PLATEAU_FACTOR = 0.1
 _MOST_LAYERS = 64
 _REDUCED = 256
+_WIDEST = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,16 @@ class HeadOptions:
 
     def __post_init__(self) -> None:
         _require_known(self, head=HeadName, initialization=Initialization, positions=Positions, readout=Readout)
-        for name, value in (("layers", self.layers), ("heads", self.heads), ("hidden", self.hidden or 1)):
-            if value < 1:
-                raise OptionError(f"{name} is {value}, but must be at least 1")
+        for name in ("layers", "heads", "hidden", "slow_width"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= _WIDEST:
+                raise OptionError(f"{name} is {value}, but must lie between 1 and {_WIDEST}", cure="leave it out")
         if self.layers > _MOST_LAYERS:
             raise OptionError(f"layers is {self.layers}, but must be at most {_MOST_LAYERS}")
-        if self.reduce is not None and self.reduce < 0:
-            raise OptionError(f"reduce is {self.reduce}, but must be at least 0", cure="0 reduces nothing")
+        if self.reduce is not None and not 0 <= self.reduce <= _WIDEST:
+            raise OptionError(
+                f"reduce is {self.reduce}, but must lie between 0 and {_WIDEST}", cure="0 reduces nothing"
+            )
         for name, share in (("head_dropout", self.head_dropout), ("dropout", self.dropout)):
             if not 0 <= share < 1:
                 raise OptionError(f"{name} is {share}, but must lie from 0 to below 1")
@@ -172,6 +176,10 @@ class ClipTraining:
     def __post_init__(self) -> None:
         if self.stream not in STREAMS:
             raise OptionError(f"stream is {self.stream!r}", cure=f"one of: {', '.join(STREAMS)}")
+        for name in ("frames", "clip_fps", "clip_size", "width"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise OptionError(f"{name} is {value}, but must be a positive number", cure="leave it out")
 
 
 def head_with_preset(head: HeadOptions, preset: Preset) -> HeadOptions:

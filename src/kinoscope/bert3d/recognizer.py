@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..data.features import Features
+from ..encoders import Encoder
 from ..engine.model_folder import CONFIG, MAKE_ANEW, load_weights, read_config, save_model
 from ..errors import OptionError, WeightError
 from ..video.sampling import FloatArray
@@ -46,6 +47,10 @@ class Eye(Protocol):
 
     grid: int
     """Places along each side of a token; 1: pooled."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """What it looks through, loaded when first needed."""
 
     def look(
         self, path: str | Path, clips: ClipChoice, crops: int, part: tuple[float, float] | None

@@ -149,7 +149,6 @@ class HeadTask(RecognizeTask):
         train: the clips to learn from.
         validation: those that choose the epoch; may be empty.
         tokens: N of a window; of a longer clip a window anywhere is looked at in each epoch.
-        digest: of the features; a run is resumed only with the same.
     """
 
     def __init__(
@@ -160,11 +159,9 @@ class HeadTask(RecognizeTask):
         train: TokenClips,
         validation: TokenClips,
         tokens: int,
-        digest: str = "",
     ) -> None:
         super().__init__(classifier, options, train.labels, validation.labels, [clip.name for clip in train.clips])
         self.train, self.validation, self.tokens, self.head = train, validation, tokens, head
-        self.digest = digest
 
     def sample(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
         """A window of a clip, and the clip's class. Shape: [n, C], n ≤ N."""
@@ -188,7 +185,8 @@ class HeadTask(RecognizeTask):
 
     def settings(self) -> dict[str, Any]:
         """What, beside the loop's options, decides the result."""
-        return {**super().settings(), "head": asdict(self.head), "tokens": self.tokens, "data": self.digest}
+        digests = [self.train.digest(), self.validation.digest()]
+        return {**super().settings(), "head": asdict(self.head), "tokens": self.tokens, "data": digests}
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ Letters: B windows, N tokens, C channels, T rows of a clip.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,10 +17,11 @@ from ..data.feature_checks import check_rows
 from ..data.features import Features
 from ..data.hold_out import Ints
 from ..data.labelled_clips import LabelledClip
-from ..errors import FeatureError
+from ..errors import AnnotationError, FeatureError
 from ..video.sampling import FloatArray
 from .protocol import ClipChoice, clip_starts
 
+_OVERSHOOT = 1.0  # seconds that a segment may end after its video
 _SAMPLED = 200_000_000  # numbers of which means and deviations are worked out at most
 
 
@@ -36,6 +38,14 @@ class TokenClips:
     def __len__(self) -> int:
         return len(self.clips)
 
+    def digest(self) -> str:
+        """A fingerprint of the tokens: every number of them is read."""
+        found = hashlib.sha256()
+        for clip, rows in zip(self.clips, self.rows, strict=True):
+            found.update(f"{clip.name} {rows.shape} {rows.dtype}".encode("utf-8", "surrogatepass"))
+            found.update(np.ascontiguousarray(rows).data)
+        return found.hexdigest()[:16]
+
     @property
     def longest(self) -> int:
         """Most tokens of a clip."""
@@ -47,6 +57,7 @@ def read_token_clips(clips: Sequence[LabelledClip], features: Mapping[str, Featu
 
     Raises:
         FeatureError: a video without features, or features without rows or with NaN.
+        AnnotationError: a segment that lies beyond its video.
     """
     rows = []
     checked: set[str] = set()
@@ -59,9 +70,17 @@ def read_token_clips(clips: Sequence[LabelledClip], features: Mapping[str, Featu
         if name not in checked:
             check_rows(video, name)
             checked.add(name)
+        require_within(clip, video.time.duration)
         first, end = row_span(video, clip.start, clip.end)
         rows.append(video.values[first:end])
     return TokenClips(tuple(clips), tuple(rows), labels)
+
+
+def require_within(clip: LabelledClip, duration: float | None) -> None:
+    """Raise :class:`AnnotationError` for a segment that ends clearly after its video, where its length is known."""
+    if clip.end is not None and duration is not None and clip.end > duration + _OVERSHOOT:
+        problem = f"{clip.name!r} runs from {clip.start:g} to {clip.end:g} s, but the video ends at {duration:g} s"
+        raise AnnotationError(problem, cure="times are seconds from the beginning of the video; correct them")
 
 
 def video_of(clip: LabelledClip) -> str:

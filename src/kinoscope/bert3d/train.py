@@ -17,16 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.clip_parts import Parts
+from ..data.clip_parts import Clips, Parts, gathered
 from ..data.feature_spec import FeatureSpec
 from ..data.feature_store import FeatureStore
-from ..data.features import Features, FeatureTime, data_digest
+from ..data.features import Features, FeatureTime
+from ..data.labelled_clips import LabelledClip
 from ..encoders import encoder_spec, load_encoder
 from ..encoders.folder import extract_videos
 from ..encoders.sampling import Runtime, Sampling
 from ..engine import LoopOptions, fit
 from ..engine.seeds import seed_weights
-from ..errors import AnnotationError, FeatureError, KinoscopeError, OptionError
+from ..errors import AnnotationError, FeatureError, KinoscopeError, OptionError, OutputError
+from ..wording import plural
 from .feature_eye import FeatureEye, row_glimpses
 from .fusion import calibrate
 from .network import TokenClassifier, build_classifier
@@ -37,7 +39,9 @@ from .token_clips import TokenClips, moments, read_token_clips, video_of
 
 SHORT_CLIPS = Sampling(clip_length=16, stride=8)
 """What a clip encoder sees where nothing is said: short clips, so that rows tell one moment from the next."""
-_MOST_TOKENS = 64
+_USUAL_TOKENS = 64
+MOST_TOKENS = 4096
+"""Rows of a window; beyond, attention takes more memory than it is worth."""
 _EXAMPLES = 8
 _MOST_HEAT = 10.0
 
@@ -101,9 +105,9 @@ def train_head(
         AnnotationError, FeatureError, OptionError: what cannot be trained on, with the cure.
         OutputError: ``out`` cannot be written, or already holds a run.
     """
-    if tokens is not None and tokens < 1:
+    if tokens is not None and not 1 <= tokens <= MOST_TOKENS:
         cure = "leave it out: the longest clip tells"
-        raise OptionError(f"tokens is {tokens}, but must be at least 1", cure=cure)
+        raise OptionError(f"tokens is {tokens}, but must lie between 1 and {MOST_TOKENS}", cure=cure)
     missing: dict[str, str] = {}
     if encoder is not None and not isinstance(features, Mapping):
         features = Path(features or Path(out) / "features")
@@ -118,13 +122,12 @@ def train_head(
     spec = FeatureSpec.of((name, store[name]) for name in dict.fromkeys(map(video_of, parts.train)))
     others = dict.fromkeys(map(video_of, (*parts.train, *parts.validation, *parts.test)))
     FeatureSpec.of((name, store[name]) for name in others)  # those that are only scored are of the same kind
-    window = tokens or min(train.longest, _MOST_TOKENS)
+    window = tokens or min(train.longest, _USUAL_TOKENS)
     head = head_for_frozen(head, spec.width)
     seed_weights(options.seed)
     classifier = build_classifier(head, spec.width, window, len(parts.classes))
     classifier.standardize(*moments(train.rows))
-    digest = data_digest({name: store[name] for name in map(video_of, (*parts.train, *parts.validation))})
-    task = HeadTask(classifier, head, options, train, held, window, digest)
+    task = HeadTask(classifier, head, options, train, held, window)
     answer = run(task, out, options, where)
     assert isinstance(answer, TokenClassifier)
     validation = _logits(answer, held, window)
@@ -173,15 +176,16 @@ def without(parts: Parts, missing: Collection[str]) -> Parts:
     """
     if not missing:
         return parts
-    train, validation, test = (
-        tuple(clip for clip in part if video_of(clip) not in missing)
-        for part in (parts.train, parts.validation, parts.test)
-    )
-    left = replace(parts, train=train, validation=validation, test=test)
-    if len(left.classes) < 2:
-        problem = f"{len(missing)} videos cannot be read; what is left for training shows {len(left.classes)} classes"
-        raise AnnotationError(problem, cure="see: kinoscope probe VIDEOS")
-    return left
+
+    def readable(part: Clips) -> list[LabelledClip]:
+        return [clip for clip in part if video_of(clip) not in missing]
+
+    told = f"{parts.reason}; {plural(len(missing), 'video')} that cannot be read left out"
+    try:
+        return gathered(readable(parts.train), readable(parts.validation), readable(parts.test), told)
+    except AnnotationError as error:
+        problem = f"{plural(len(missing), 'video')} cannot be read, and of what is left {error.problem}"
+        raise AnnotationError(problem, cure="see: kinoscope probe VIDEOS") from error
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -199,7 +203,7 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 def examples(parts: Parts) -> list[str]:
     """Some held-out videos, for checks of exports."""
-    return [str(clip.path) for clip in (*parts.test, *parts.validation)[:_EXAMPLES]]
+    return [str(clip.path.resolve()) for clip in (*parts.test, *parts.validation)[:_EXAMPLES]]
 
 
 def _extract(parts: Parts, folder: Path, encoder: str, sampling: Sampling, where: Where) -> dict[str, str]:
@@ -208,7 +212,11 @@ def _extract(parts: Parts, folder: Path, encoder: str, sampling: Sampling, where
         sampling = replace(sampling, clip_length=SHORT_CLIPS.clip_length, stride=SHORT_CLIPS.stride)
     videos = {video_of(clip): clip.path for part in (parts.train, parts.validation, parts.test) for clip in part}
     loaded = load_encoder(encoder, device=where.device, runtime=where.runtime)
-    outcome = extract_videos(videos, folder, loaded, sampling)
+    try:
+        outcome = extract_videos(videos, folder, loaded, sampling)
+    except OutputError as error:
+        cure = "give another folder as --features, or the encoder and sampling that these were made with"
+        raise OutputError(error.problem, where=error.where, cure=cure) from error
     failed = {name: outcome.failed[str(path)] for name, path in videos.items() if str(path) in outcome.failed}
     if len(failed) == len(videos):
         name, problem = next(iter(failed.items()))

@@ -65,6 +65,7 @@ def run(
         json: Print what was written as JSON.
     """
     from ..convert.folders import convert_encoder, convert_recognizer
+    from .terminal import note
 
     _refuse_others(from_, file)
     whole = from_.startswith("bert3d")
@@ -79,6 +80,8 @@ def run(
     else:
         converted = convert_encoder(file, from_, out, stream=stream, fps=fps)
     _tell(converted, out, json)
+    if converted.classes is not None and classes is None:
+        note("note: the checkpoint does not name its classes, so they are class-0, class-1, …: give --classes")
     return 0
 
 

@@ -66,10 +66,16 @@ def run(
 
     if top < 1:
         raise OptionError(f"top is {top}, but must be at least 1")
-    if model is None and (also or attention or crops != 1 or window != "all"):
-        options = {"also": also, "attention": attention, "crops": crops != 1, "window": window != "all"}
-        given = next(name for name, each in options.items() if each)
-        raise OptionError(f"--{given} goes with --model", cure="name a model of your own with --model")
+    with_model = {"also": also, "attention": attention, "crops": crops != 1, "window": window != "all"}
+    without = {"encoder": encoder != "i3d-k400", "clips": clips != 10, "size": size is not None}
+    for option, given in (with_model if model is None else without).items():
+        if given:
+            cure = "name a model of your own with --model" if model is None else "leave it out, or leave out --model"
+            raise OptionError(f"--{option} goes {'with' if model is None else 'without'} --model", cure=cure)
+    if fusion != "probabilities" and also is None:
+        raise OptionError("--fusion joins two models", cure="name the second with --also")
+    if attention and html is None and output is None and not json:
+        raise OptionError("--attention is shown on a page or told in JSON", cure="add --html, --json or -o")
     videos = named_videos(files)
     check_writable((output, csv, html), videos.values())
     if model is None:

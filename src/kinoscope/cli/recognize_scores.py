@@ -13,7 +13,7 @@ from torch import Tensor
 from ..bert3d.train import Trained
 from ..data.clip_parts import Parts
 from ..data.labelled_clips import LabelledClip, LabelledClips
-from ..evaluate.clip_scores import ClipScores, hit_interval
+from ..evaluate.clip_scores import ClipScores, share_interval
 from ..files import write_json
 from ..report.mistakes import MistakesPage, write_mistakes_page
 from ..report.strips import VideoStrips
@@ -25,6 +25,8 @@ from .terminal import note, print_json, print_table, say
 _SECONDS_BETWEEN = 20.0
 """Between two early looks: drawing them must not slow the training down."""
 _TOP = 5
+_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""Quantiles 0.975 of Student's t for the mean of 2, 3, … splits."""
 
 
 def early_look(page: Path, parts: Parts, run: Path) -> Callable[[Tensor], None]:
@@ -73,7 +75,7 @@ def report_training(trained: Trained, labelled: LabelledClips, out: Path, page: 
     }
     if clips:
         scores = clip_scores(probabilities, clips, parts)
-        figures |= {"scored": "test" if tested else "validation", **_accuracy(scores)}
+        figures |= {"scored": "test" if tested else "validation", **_accuracy(scores, len(parts.classes))}
         write_json(out / "scores.json", {**figures, **scores.to_dict([clip.name for clip in clips])})
         title = f"Mistakes on {plural(len(clips), figures['scored'] + ' clip')}"
         _write(page, title, clips, scores, _strips(clips), out, remarks)
@@ -86,15 +88,15 @@ def report_splits(reports: Sequence[dict[str, Any]], splits: Sequence[int], out:
     """What several splits say together; the exit code."""
     scored = [report for report in reports if "accuracy" in report]
     summary: dict[str, Any] = {"splits": dict(zip(map(str, splits), reports, strict=True))}
-    if len(reports) > 1 and scored:
+    if len(scored) > 1:
         values = np.array([report["accuracy"] for report in scored])
-        half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+        half = _STUDENT[min(len(values), len(_STUDENT)) - 2] * float(values.std(ddof=1)) / len(values) ** 0.5
         mean = float(values.mean())
         summary |= {"mean": mean, "interval": [mean - half, mean + half]}
         write_json(out / "splits.json", summary)
     if json:
         print_json(summary if len(reports) > 1 else reports[0])
-    elif len(reports) > 1 and scored:
+    elif len(scored) > 1:
         rows = [
             (f"split {number}", report.get("accuracy", ""), plural(report["train"], "clip"))
             for number, report in zip(splits, reports, strict=True)
@@ -121,10 +123,10 @@ def _tell(figures: dict[str, Any], out: Path, page: Path) -> None:
     say(f"Head of {figures['parameters']:,} parameters → {out}. Use it: kinoscope recognize VIDEO --model {out}")
 
 
-def _accuracy(scores: ClipScores) -> dict[str, Any]:
-    low, high = hit_interval(scores.hits())
+def _accuracy(scores: ClipScores, learned: int) -> dict[str, Any]:
+    low, high = share_interval(int(scores.hits().sum()), len(scores.labels))
     each = [row["accuracy"] for row in scores.per_class() if row["accuracy"] is not None]
-    top = {"top5": scores.accuracy(_TOP)} if len(scores.classes) > _TOP else {}
+    top = {"top5": scores.accuracy(_TOP)} if learned > _TOP + 1 else {}
     return {
         "clips": len(scores.labels),
         "accuracy": scores.accuracy(),
@@ -143,7 +145,7 @@ def _write(
     run: Path,
     notes: Sequence[str],
 ) -> None:
-    paths = [clip.path for clip in clips]
+    paths = [clip.path if clip.path.is_file() else None for clip in clips]
     names = [clip.name for clip in clips]
     charts = training_charts(read_records(run))
     content = MistakesPage(title, names, scores, strips, paths, charts=charts, notes=notes, settings=circumstances())

@@ -81,6 +81,9 @@ def model_answers(
     if len({each.classes for each in models}) > 1:
         raise OptionError("the two models know different classes", where=also, cure="train both on the same labels")
 
+    for one in models:
+        one.eye.encoder  # noqa: B018 - loaded here: what is wrong with it is told before any video is looked at
+
     def answer(path: Path) -> Found:
         each = [one.recognize(path, clips=window, crops=crops, attention=attention) for one in models]
         damage = tuple(dict.fromkeys(text for one in each for text in one.damage))
@@ -114,17 +117,17 @@ def show(
     content = {"results": {name: [_entry(pair) for pair in each.best(top)] for name, each in found.items()}}
     if clips := {name: [_told(each, look, top) for look in each.looks] for name, each in found.items() if each.looks}:
         content["clips"] = clips
-    if json:
-        print_json(content)
-    else:
-        for name, each in found.items():
-            print_table(name, ("label", "probability"), each.best(top))
     if output is not None:
         write_json(output, content)
     if csv is not None:
         write_text(csv, _csv(found, top))
     if html is not None:
         page.write_recognition_page(html, _page(found, videos, top))
+    if json:
+        print_json(content)
+    else:
+        for name, each in found.items():
+            print_table(name, ("label", "probability"), each.best(top))
     for name, each in found.items():
         for text in each.damage:
             note(f"damaged, the rest was used: {name}: {text}")

@@ -86,14 +86,22 @@ def run(
     from ..data.labelled_clips import read_labelled_clips, splits_available
     from .recognize_scores import early_look, report_splits, report_training
 
-    _check(encoder, features, finetune)
+    _check(encoder, features, finetune, sampling, tokens, clips)
     head, options = head_with_preset(head, preset), options.with_preset(preset)
     available = splits_available(labels) if labels.is_dir() else []
     wanted = (available or [1]) if split == "all" else [_number(split)]
+    if html is not None and len(wanted) > 1:
+        raise OptionError("--html names one page, but every split has its own", cure="leave it out")
     reports = []
     for number in wanted:
         labelled = read_labelled_clips(
-            labels, videos=videos, dataset=dataset, split=number, missing=missing, groups=groups
+            labels,
+            videos=videos,
+            dataset=dataset,
+            split=number,
+            missing=missing,
+            groups=groups,
+            files=encoder is not None,
         )
         parts = _parts(labelled, options)
         folder = out if len(wanted) == 1 else out / f"split{number}"
@@ -168,10 +176,30 @@ def _finetune(
     return finetune(parts, out, encoder, head, options, clips, cache=cache, where=where)
 
 
-def _check(encoder: str | None, features: Path | None, finetune: bool) -> None:
+def _check(
+    encoder: str | None,
+    features: Path | None,
+    finetune: bool,
+    sampling: Sampling,
+    tokens: int | None,
+    clips: ClipTraining,
+) -> None:
+    """Options that do not go together are told, not ignored."""
+    from ..encoders.backbones import list_backbones
+
     if finetune and (encoder is None or features is not None):
         cure = "give --encoder, and leave --features away"
         raise OptionError("--finetune trains an encoder on videos, not on features", cure=cure)
+    if finetune and (sampling != Sampling() or tokens is not None):
+        cure = "give --frames, --clip-fps and --clip-size instead"
+        raise OptionError("--fps, --clip-length, --stride, --size and --tokens go with a frozen encoder", cure=cure)
+    if not finetune and clips != ClipTraining():
+        cure = "add --finetune, or give --fps, --clip-length, --stride and --size"
+        raise OptionError(
+            "--frames, --clip-fps, --clip-size, --stream, --width and --reduction go with --finetune", cure=cure
+        )
+    if not finetune and encoder in list_backbones():
+        raise OptionError(f"{encoder} is a backbone without weights", cure="add --finetune, or name an encoder")
     if encoder is None and features is None:
         raise OptionError("there are neither features nor an encoder", cure="give --encoder, --features, or both")
 

@@ -25,7 +25,7 @@ from .labelled_clips import LabelledClip, LabelledClips, group_of
 
 Clips = tuple[LabelledClip, ...]
 _TEST_SHARE = 0.3
-_CARVED = "validation is {:.0%} of the training clips, drawn class by class, recordings whole"
+_CARVED = "validation is drawn from the training clips, about {:.0%} of each class, recordings whole"
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Parts:
     """In words, how they were chosen."""
     remarks: tuple[str, ...] = ()
     """What a reader of the scores should know of the parts."""
+    reason: str = ""
+    """The rule without the numbers of clips."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -84,7 +86,7 @@ def training_clips(labelled: LabelledClips, seed: int = 0, validation_share: flo
         train, rest = _carve(train, validation_share, [seed, 1])
         told.append(_CARVED.format(validation_share))
     told += [f"{plural(left_out, 'clip')} of no or other subsets left out"] if left_out else []
-    parts = _parts(train, rest, test, "; ".join(told), labelled.source)
+    parts = gathered(train, rest, test, "; ".join(told), labelled.source)
     return replace(parts, remarks=(*parts.remarks, *_absent(parts.classes, test, "test")))
 
 
@@ -122,7 +124,7 @@ def folds(
         others, test = _divide(clips, fold == number)
         train, validation = _carve(others, validation_share, [seed, 1, number])
         rule += f"; {_CARVED.format(validation_share)}" if validation_share > 0 else ""
-        found.append(_parts(train, validation, test, rule, labelled.source))
+        found.append(gathered(train, validation, test, rule, labelled.source))
     return found
 
 
@@ -179,9 +181,18 @@ def _divide(clips: list[LabelledClip], out: Bools) -> tuple[list[LabelledClip], 
     return kept, drawn
 
 
-def _parts(
-    train: list[LabelledClip], validation: list[LabelledClip], test: list[LabelledClip], rule: str, source: Path | None
+def gathered(
+    train: list[LabelledClip],
+    validation: list[LabelledClip],
+    test: list[LabelledClip],
+    reason: str,
+    source: Path | None = None,
 ) -> Parts:
+    """The parts with what is to be said of them.
+
+    Raises:
+        AnnotationError: one class alone to learn.
+    """
     learned = Counter(clip.label for clip in train)
     if len(learned) < 2:
         problem = f"every training clip shows {next(iter(learned), '')!r}: nothing to tell apart"
@@ -191,7 +202,7 @@ def _parts(
     remarks += _unseen(learned, Counter(clip.label for clip in validation), "validation", "clip")
     remarks += _absent(learned, validation, "validation")
     remarks += _shared(train, validation, "validation") + _shared((*train, *validation), test, "test")
-    return Parts(tuple(train), tuple(validation), tuple(test), f"{sizes}: {rule}", tuple(remarks))
+    return Parts(tuple(train), tuple(validation), tuple(test), f"{sizes}: {reason}", tuple(remarks), reason)
 
 
 def _unseen(learned: Counter[str], others: Counter[str], part: str, noun: str) -> list[str]:

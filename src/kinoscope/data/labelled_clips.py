@@ -78,6 +78,7 @@ def read_labelled_clips(
     split: int = 1,
     missing: Missing = "auto",
     groups: str | None = None,
+    files: bool = True,
 ) -> LabelledClips:
     """Read labelled clips and find their files.
 
@@ -94,6 +95,7 @@ def read_labelled_clips(
             them for Kinetics alone, whose videos vanish.
         groups: a regular expression; clips in whose names it finds the same text (its first group, if it has one) were
             recorded together. Else the names of UCF101's and HMDB51's clips tell.
+        files: look for the videos; without, paths are what the source says, as features alone may be at hand.
 
     Raises:
         AnnotationError: what cannot be read, clips listed twice with different labels, missing or ambiguous videos.
@@ -111,12 +113,15 @@ def read_labelled_clips(
         raise AnnotationError("no clip has a label", where=source, cure="label some: video,label[,split]")
     rows, repeated = _unique(listing)
     skip = missing == "skip" or (missing == "auto" and listing.tolerant)
-    files, lost = _find(rows, VideoIndex(root or listing.videos), listing.source, skip)
+    if files:
+        found_files, lost = _find(rows, VideoIndex(root or listing.videos), listing.source, skip)
+    else:
+        found_files, lost = {row.name: (root or listing.videos) / row.file for row in rows}, []
     group = _grouping(groups)
     clips = tuple(
-        LabelledClip(row.name, files[row.name], row.label, row.start, row.end, row.subset, group(row))
+        LabelledClip(row.name, found_files[row.name], row.label, row.start, row.end, row.subset, group(row))
         for row in rows
-        if row.name in files
+        if row.name in found_files
     )
     clips, double = _one_per_stretch(clips, listing)
     found = LabelledClips(clips, source)

@@ -90,4 +90,7 @@ def check_identity(folder: Path, identity: dict[str, Any]) -> None:
 def _difference(key: str, before: Any, now: Any) -> str:
     if key == "data":  # a fingerprint, which tells people nothing
         return "the data are not those that the run began with"
+    if isinstance(before, dict) and isinstance(now, dict):
+        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        return "; ".join(_difference(f"{key}.{name}", before.get(name), now.get(name)) for name in changed)
     return f"{key} was {before!r}, now {now!r}"

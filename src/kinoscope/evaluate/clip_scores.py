@@ -120,6 +120,18 @@ def hit_interval(hits: Floats, replicates: int = 2000, seed: int = 0, *, confide
     return middle(_means(hits, replicates, seed), confidence)
 
 
+def share_interval(right: int, total: int) -> Interval:
+    """Wilson's 95 % interval of a share: of 0 of 3, or 3 of 3, something remains unknown.
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
+    """
+    z = 1.959964
+    center = (right + z**2 / 2) / (total + z**2)
+    reach = z * float(np.sqrt(right * (total - right) / total + z**2 / 4)) / (total + z**2)
+    share = right / total  # lies inside; said once more against rounding
+    return Interval(min(max(0.0, center - reach), share), max(min(1.0, center + reach), share))
+
+
 def hit_difference(
     hits: Floats, others: Floats, replicates: int = 2000, seed: int = 0, *, confidence: float = 0.95
 ) -> Difference:

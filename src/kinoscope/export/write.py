@@ -89,7 +89,7 @@ def export_model(
         clips = {"compared": len(compared), "calibrated": len(calibration)}
         note = {"agreement": asdict(found) if found else None, "clips": clips}
         precision = "int8" if calibration else "float32"
-        write_json(made.with_suffix(".json"), source.config() | {"precision": precision, "check": note})
+        write_json(_files(made)[-1], source.config() | {"precision": precision, "check": note})
         return _keep(made, out, found, clips)
 
 
@@ -101,9 +101,16 @@ def require_export(out: Path, to: Format, *, opset: int = OPSET, int8: bool = Fa
         raise OptionError("int8 is for OpenVINO", cure="add --to openvino")
     require_opset(opset)
     require_packages(to, int8=int8)
-    if out.exists() and not overwrite:
-        raise OutputError("is there already", where=out, cure="choose another --out, or add --overwrite")
-    require_writable(out)
+    for path in _files(out):
+        if path.exists() and not overwrite:
+            raise OutputError("is there already", where=path, cure="choose another --out, or add --overwrite")
+        require_writable(path)
+
+
+def _files(out: Path) -> list[Path]:
+    """All that an export writes: the file that is loaded, what belongs to it, and last the description."""
+    weights = [out.with_suffix(".bin")] if out.suffix == SUFFIXES["openvino"] else []
+    return [out, *weights, out.with_name(f"{out.name}.json")]
 
 
 def _write(
@@ -122,8 +129,7 @@ def _write(
 
 def _keep(made: Path, out: Path, found: Agreement | None, clips: dict[str, Any]) -> Exported:
     """Give the files their names, the one that is loaded first at last."""
-    suffixes = [*({".xml": [".bin"]}.get(out.suffix, [])), ".json", out.suffix]
-    kept = [out.with_suffix(suffix) for suffix in suffixes]
-    for path in kept:
-        made.with_suffix(path.suffix).replace(path)
-    return Exported(tuple(reversed(kept)), sum(path.stat().st_size for path in kept), found, clips)
+    for path, kept in reversed(list(zip(_files(made), _files(out), strict=True))):
+        path.replace(kept)
+    size = sum(path.stat().st_size for path in _files(out))
+    return Exported(tuple(_files(out)), size, found, clips)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluate.clip_scores import ClipScores, hit_interval
+from ..evaluate.clip_scores import ClipScores, share_interval
 from ..files import write_text
 from .chart import chart_figure
 from .confusion import class_table, confusion_section
@@ -112,8 +112,8 @@ class _Answers:
 
     def tiles(self, classwise: Sequence[Mapping[str, Any]]) -> str:
         """The few numbers that one looks for first."""
-        low, high = hit_interval(self.hits.astype(np.float64))
-        between = "all alike: no interval can be told" if low == high else f"95 % interval {_range(low, high)}"
+        low, high = share_interval(int(self.hits.sum()), len(self.hits))
+        between = f"95 % interval {_range(low, high)}"
         tiles = [("accuracy", _percent(self.hits.mean()), between)]
         if len(self.page.scores.classes) > 2 * _TOP:
             tiles.append(
