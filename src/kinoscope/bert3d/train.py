@@ -162,7 +162,7 @@ def run(task: RecognizeTask, out: str | Path, options: RecognizeOptions, where: 
         precision=where.precision,
     )
     fit(task, out, loop, resume=where.resume, settings=task.settings(), title="Training the recogniser")
-    answer = task.answer.cpu()
+    answer = task.answer
     if not all(bool(parameter.isfinite().all()) for parameter in answer.parameters()):
         raise KinoscopeError("the weights are no finite numbers", where=out, cure="lower the learning rate")
     return answer
@@ -228,7 +228,7 @@ def _logits(network: TokenClassifier, clips: TokenClips, window: int) -> np.ndar
     """Shape: -> [M, K]."""
     if not len(clips):
         return np.empty((0, network.last.out_features), np.float32)
-    return mean_logits(network, clips.rows, window).numpy()
+    return mean_logits(network, clips.rows, window).cpu().numpy()
 
 
 def _probabilities(recognizer: TrainedRecognizer, clips: TokenClips, window: int) -> np.ndarray:
