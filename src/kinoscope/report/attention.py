@@ -19,6 +19,7 @@ from .html import clock, text
 from .media import image_uri
 
 _ROW = 13  # pixels of a head's row
+_STANDS_OUT = 1.1  # times what it would be if every token were looked at alike
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,13 @@ class Look:
         return np.nan_to_num(np.asarray(self.attention[-1], dtype=np.float64)).mean(axis=0)  # [H, N] -> [N]
 
     @property
+    def strongest(self) -> int | None:
+        """The token that was looked at most; none where nothing stands out."""
+        if self.mean is None or self.mean.max() <= _STANDS_OUT * self.even:
+            return None
+        return int(self.mean.argmax())
+
+    @property
     def own(self) -> float | None:
         """Weight of the class token on itself; None where there is no class token, or no attention."""
         if self.self_weight is not None or self.mean is None or not self.class_token:
@@ -81,7 +89,7 @@ def filmstrip(look: Look, name: str, height: float) -> str:
         name: of the video, for those who cannot see the pictures.
         height: the weight that fills a bar, see :func:`full_height`.
     """
-    strongest = -1 if look.mean is None or look.mean.max() <= look.even else int(look.mean.argmax())
+    strongest = look.strongest if look.strongest is not None else -1
     moments = "".join(_moment(look, index, name, index == strongest) for index in range(len(look.spans)))
     rows = [_gutter(""), f'<div class="moments">{moments}</div>']
     if look.mean is not None:
@@ -96,8 +104,8 @@ def look_summary(look: Look) -> str:
     if look.mean is None:
         return ""
     own = f"{_percent(look.own)} on the class token itself" if look.own is not None else ""
-    best = int(look.mean.argmax())
-    if look.mean[best] <= 1.1 * look.even:  # nothing stands out
+    best = look.strongest
+    if best is None:
         return "; ".join(filter(None, ("looked everywhere alike", own)))
     return "; ".join(filter(None, (f"most at {_span(*look.spans[best])}: {_percent(look.mean[best])}", own)))
 
