@@ -25,7 +25,7 @@ lint: $(STAMP)   ## style
 types: $(STAMP)  ## types
 	$(BIN)/mypy
 
-results: $(STAMP) ## measure everything anew and rewrite docs/results.md (about seven hours on two cores)
+results: $(STAMP) ## measure everything anew and rewrite docs/results.md (about nine hours on two cores)
 	for name in decode flow input_pipeline search evaluator extraction localize_speed sola_speed coclr_speed boundaries ut_interaction urfd coclr recognition_speed heads; do \
 	  $(BIN)/python -m benchmarks.$$name --write || exit 1; done
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.sola --cache results-cache --write
