@@ -18,6 +18,13 @@ def test_import_is_instant() -> None:
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "[]"
 
 
+def test_using_a_model_does_not_load_what_trains_one() -> None:
+    script = (
+        "import sys, kinoscope.pipeline; print([n for n in ('lightning_fabric', 'tensorboard') if n in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 @pytest.mark.parametrize("package", [kinoscope, encoders, sola])
 def test_every_public_name_exists(package: object) -> None:
     for name in package.__all__:  # type: ignore[attr-defined]

@@ -145,7 +145,7 @@ def load(folder: str | Path, *, device: str = "auto", runtime: Runtime = "auto")
         WeightError: not a model, or one whose encoder Kinoscope does not have.
     """
     config = peek_config(Path(folder) / CONFIG)
-    if config is not None and config.get("kind") == RECOGNIZER:
+    if isinstance(config, dict) and config.get("kind") == RECOGNIZER:
         return load_recognizer(folder, device=device, runtime=runtime)
     return load_localizer(folder, device=device, runtime=runtime)
 

@@ -123,7 +123,7 @@ def corrupted(change):
         (lambda f: (f / "config.json").unlink(), "no such file"),
         (lambda f: (f / "config.json").write_text("{"), "cannot be read"),
         (lambda f: (f / "config.json").write_bytes(b"\xff\xfe"), "cannot be read"),
-        (lambda f: (f / "config.json").write_text("[]"), "holds a list"),
+        (lambda f: (f / "config.json").write_text("[]"), "kind 'list'"),
         (corrupted(lambda c: c.update(kind="encoder")), "kind 'encoder'"),
         (corrupted(lambda c: c.update(version=99)), "version 99"),
         (corrupted(lambda c: c.pop("classes")), "classes"),

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..engine.model_folder import MAKE_ANEW
 from ..errors import OptionError, WeightError
 from ..video.streams import normalise
 from .catalog import EncoderSpec, encoder_spec
 from .package_files import cache_folder
 from .sampling import Runtime
-from .trained import MAKE_ANEW, PerChannel
+from .trained import PerChannel
 from .weights import FolderWeights, load_weights
 
 

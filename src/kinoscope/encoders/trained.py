@@ -6,7 +6,6 @@ recogniser that was trained whole, or converted, has its encoder in the folder `
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -16,8 +15,9 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
+from ..engine.model_folder import CONFIG, MAKE_ANEW, WEIGHTS, read_config, save_weights
 from ..errors import OptionError, WeightError
-from ..files import atomic_path, sha256_of, write_json
+from ..files import sha256_of, write_json
 from ..video.flow.encoding import Algorithm, FlowSettings
 from ..video.streams import STREAMS, Stream
 from .backbones import PooledBackbone, build_backbone, list_backbones
@@ -26,10 +26,8 @@ from .reduction import Reduction
 from .weights import FolderWeights, load_weights
 
 KIND, VERSION = "encoder", 1
-_MODEL, _CONFIG = "model.safetensors", "config.json"
 PerChannel = tuple[float, float, float]
 """A number for each of R, G and B."""
-MAKE_ANEW = "train it again, or copy the whole folder again"
 _GIVE_ONE = "give a folder that kinoscope pretrain or kinoscope convert wrote"
 _BOUNDS = {  # beyond these it is no clip, or memory runs out
     "width": (1 / 64, 8),
@@ -100,14 +98,10 @@ def save_encoder(folder: str | Path, backbone: nn.Module, spec: TrainedSpec) -> 
     Raises:
         OutputError: the folder cannot be written.
     """
-    from safetensors.torch import save_file
-
     folder = Path(folder)
-    state = PooledBackbone(backbone).state_dict()
-    with atomic_path(folder / _MODEL) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary)
-    config = {"kind": KIND, "version": VERSION, **asdict(spec), "weights": sha256_of(folder / _MODEL)}
-    write_json(folder / _CONFIG, config)
+    save_weights(folder, PooledBackbone(backbone))
+    config = {"kind": KIND, "version": VERSION, **asdict(spec), "weights": sha256_of(folder / WEIGHTS)}
+    write_json(folder / CONFIG, config)
 
 
 def trained_spec(folder: str | Path) -> TrainedSpec:
@@ -116,8 +110,8 @@ def trained_spec(folder: str | Path) -> TrainedSpec:
     Raises:
         WeightError: no encoder is there, or its ``config.json`` is damaged, of another kind or of a newer version.
     """
-    path = encoder_folder(folder) / _CONFIG
-    config = _read_config(path)
+    path = encoder_folder(folder) / CONFIG
+    config = read_config(path.parent, KIND, VERSION, _GIVE_ONE)
     values = {name: value for name, value in config.items() if name not in ("kind", "version", "weights")}
     known = [item.name for item in fields(TrainedSpec)]
     if unknown := sorted(set(values) - set(known)):
@@ -168,12 +162,12 @@ def folder_weights(folder: str | Path) -> FolderWeights:
     Raises:
         WeightError: there are none, or not those that ``config.json`` was written with.
     """
-    path = encoder_folder(folder) / _MODEL
+    path = encoder_folder(folder) / WEIGHTS
     if not path.is_file():
-        raise WeightError(f"has no {_MODEL}", where=path.parent, cure=MAKE_ANEW)
+        raise WeightError(f"has no {WEIGHTS}", where=path.parent, cure=MAKE_ANEW)
     digest = sha256_of(path)
-    if _read_config(path.with_name(_CONFIG)).get("weights", digest) != digest:
-        raise WeightError(f"is not the file that {_CONFIG} was written with", where=path, cure=MAKE_ANEW)
+    if read_config(path.parent, KIND, VERSION, _GIVE_ONE).get("weights", digest) != digest:
+        raise WeightError(f"is not the file that {CONFIG} was written with", where=path, cure=MAKE_ANEW)
     return FolderWeights(path, digest[:16])
 
 
@@ -189,23 +183,9 @@ def encoder_folder(folder: str | Path) -> Path:
     if not folder.is_dir():
         raise WeightError("no such folder", where=folder, cure=_GIVE_ONE)
     for candidate in (folder / "encoder", folder, folder / "rgb"):
-        if (candidate / _CONFIG).is_file():
+        if (candidate / CONFIG).is_file():
             return candidate
-    raise WeightError(f"holds no encoder: it has no {_CONFIG}", where=folder, cure=_GIVE_ONE)
-
-
-def _read_config(path: Path) -> Mapping[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise WeightError(f"cannot be read: {error}", where=path, cure=MAKE_ANEW) from error
-    kind = config.get("kind") if isinstance(config, dict) else type(config).__name__
-    if not isinstance(config, dict) or kind != KIND:
-        raise WeightError(f"holds a model of kind {kind!r}, not {KIND!r}", where=path, cure=_GIVE_ONE)
-    if config.get("version") != VERSION:
-        problem = f"is of version {config.get('version')!r}, but this Kinoscope reads version {VERSION}"
-        raise WeightError(problem, where=path, cure="update Kinoscope")
-    return config
+    raise WeightError(f"holds no encoder: it has no {CONFIG}", where=folder, cure=_GIVE_ONE)
 
 
 def _require_statistics(spec: TrainedSpec) -> None:

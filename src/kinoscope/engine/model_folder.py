@@ -22,12 +22,17 @@ def save_model(folder: str | Path, network: nn.Module, config: Mapping[str, Any]
     Raises:
         OutputError: the folder cannot be written.
     """
+    save_weights(folder, network)
+    write_json(Path(folder) / CONFIG, config)
+
+
+def save_weights(folder: str | Path, network: nn.Module) -> None:
+    """Write the weights alone, atomically. Raises :class:`OutputError` if the folder cannot be written."""
     from safetensors.torch import save_file
 
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with atomic_path(Path(folder) / WEIGHTS) as temporary:
         save_file(weights, temporary)
-    write_json(Path(folder) / CONFIG, config)
 
 
 def read_config(folder: str | Path, kind: str, version: int, give: str) -> Mapping[str, Any]:
@@ -41,27 +46,25 @@ def read_config(folder: str | Path, kind: str, version: int, give: str) -> Mappi
     """
     path = Path(folder) / CONFIG
     config = peek_config(path)
-    if config is None:
+    if config is None and not path.is_file():
         raise WeightError("no such file", where=path, cure=give)
-    if config.get("kind") != kind:
-        raise WeightError(f"holds a model of kind {config.get('kind')!r}, not {kind!r}", where=path, cure=give)
+    found = config.get("kind") if isinstance(config, dict) else type(config).__name__
+    if not isinstance(config, dict) or found != kind:
+        raise WeightError(f"holds a model of kind {found!r}, not {kind!r}", where=path, cure=give)
     if config.get("version") != version:
         problem = f"has version {config.get('version')!r}, but this program reads version {version}"
         raise WeightError(problem, where=path, cure="update Kinoscope")
     return config
 
 
-def peek_config(path: Path) -> Mapping[str, Any] | None:
-    """What a ``config.json`` holds, whatever it is of; none without a file. Raises :class:`WeightError` if damaged."""
+def peek_config(path: Path) -> Any:
+    """What a ``config.json`` holds, whatever that is; none without a file. Raises :class:`WeightError` if damaged."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise WeightError(f"cannot be read: {error}", where=path, cure=MAKE_ANEW) from error
-    if not isinstance(config, dict):
-        raise WeightError(f"holds a {type(config).__name__}, not a model's description", where=path, cure=MAKE_ANEW)
-    return config
 
 
 def load_weights(folder: str | Path, network: nn.Module) -> None:
