@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinoscope.bert3d.token_clips import moments, pad, read_token_clips, row_span, row_times, video_of, windows
+from kinoscope.bert3d.token_clips import moments, read_token_clips, row_span, row_times, video_of, window_batch, windows
 from kinoscope.data.features import Features, FeatureTime, read_features, write_features
 from kinoscope.errors import AnnotationError, FeatureError
 
@@ -101,10 +101,10 @@ def test_windows_tile_a_clip(rows: int, tokens: int) -> None:
 
 
 def test_padding_is_behind_and_told() -> None:
-    tokens, mask = pad([np.ones((2, 3), np.float16), np.full((4, 3), 2.0)])
+    tokens, mask = window_batch([np.ones((2, 3), np.float16), np.full((4, 3), 2.0)])
     assert tokens.dtype == torch.float32 and tokens[:, :, 0].tolist() == [[1, 1, 0, 0], [2, 2, 2, 2]]
     assert mask is not None and mask.tolist() == [[True, True, False, False], [True] * 4]
-    assert pad([np.ones((2, 3)), np.ones((2, 3))])[1] is None
+    assert window_batch([np.ones((2, 3)), np.ones((2, 3))])[1] is None
 
 
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5), seed=st.integers(0, 99), offset=st.integers(0, 999))

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinoscope.localize.batches import chunk_multiple, crop, pad, padded_length
+from kinoscope.data.padding import pad
+from kinoscope.localize.batches import chunk_multiple, crop, padded_length
 from kinoscope.localize.options import ActionFormerOptions
 
 NONE = (np.zeros((0, 2)), np.zeros(0, dtype=np.int64))

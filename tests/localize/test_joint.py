@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 
 from kinoscope.data.feature_store import FeatureStore, feature_path
 from kinoscope.data.features import Features, write_features
+from kinoscope.data.padding import pad
 from kinoscope.data.segments import Annotations, Segment
 from kinoscope.data.training_part import training_part
 from kinoscope.engine.seeds import seed_step
 from kinoscope.errors import FeatureError, Interrupted, OptionError, OutputError
-from kinoscope.localize.batches import pad, padded_length
+from kinoscope.localize.batches import padded_length
 from kinoscope.localize.joint import JointTask, window_rows
 from kinoscope.localize.localizer import ADAPTER, Localizer
 from kinoscope.localize.task import LocalizeTask

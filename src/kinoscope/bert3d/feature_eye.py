@@ -20,7 +20,7 @@ from ..errors import DamagedVideoWarning, OptionError, WeightError
 from ..video.sampling import FloatArray
 from .protocol import ClipChoice
 from .recognizer import Glimpse
-from .token_clips import pad, row_span, row_times, windows
+from .token_clips import row_span, row_times, window_batch, windows
 
 
 class FeatureEye:
@@ -102,4 +102,4 @@ class FeatureEye:
 
 def row_glimpses(rows: np.ndarray, times: FloatArray, tokens: int, clips: ClipChoice = "all") -> list[Glimpse]:
     """Windows of rows as glimpses. Shape: rows [T, C], times [T, 2]."""
-    return [Glimpse(pad([rows[at]])[0], times[at]) for at in windows(len(rows), tokens, clips)]
+    return [Glimpse(window_batch([rows[at]])[0], times[at]) for at in windows(len(rows), tokens, clips)]

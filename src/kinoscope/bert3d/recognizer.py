@@ -93,8 +93,13 @@ class Recognition:
 
     def best(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable labels with their probabilities; of equal ones the first."""
-        order = np.argsort(-self.probabilities, kind="stable")[:count]
-        return [(self.classes[k], float(self.probabilities[k])) for k in order]
+        return most_probable(self.probabilities, self.classes, count)
+
+
+def most_probable(probabilities: FloatArray, classes: Sequence[str], count: int) -> list[tuple[str, float]]:
+    """Labels with their probabilities, the largest first; of equal ones the first. Shape: [K] -> ``count`` pairs."""
+    order = np.argsort(-probabilities, kind="stable")[:count]
+    return [(classes[k], float(probabilities[k])) for k in order]
 
 
 class TrainedRecognizer:

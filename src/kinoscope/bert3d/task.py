@@ -22,7 +22,7 @@ from ..engine.best import BestWeights
 from ..errors import KinoscopeError
 from .network import TokenClassifier
 from .options import HeadOptions, RecognizeOptions, plateau_factor, warm_cosine
-from .token_clips import TokenClips, pad, windows
+from .token_clips import TokenClips, window_batch, windows
 
 _WINDOWS_AT_ONCE = 64
 _MOMENTUM = 0.9
@@ -171,7 +171,7 @@ class HeadTask(RecognizeTask):
 
     def collate(self, samples: list[tuple[np.ndarray, int]]) -> dict[str, Tensor]:
         """Shape: tokens [B, N, C], mask [B, N] unless all are of one length, labels [B]."""
-        tokens, mask = pad([rows for rows, _ in samples])
+        tokens, mask = window_batch([rows for rows, _ in samples])
         batch = {"tokens": tokens, "labels": torch.tensor([label for _, label in samples])}
         return batch if mask is None else {**batch, "mask": mask}
 
@@ -197,7 +197,7 @@ def mean_logits(network: nn.Module, clips: Iterable[np.ndarray], tokens: int) ->
     every = [part for clip in parts for part in clip]
     found = []
     for first in range(0, len(every), _WINDOWS_AT_ONCE):
-        batch, mask = pad(every[first : first + _WINDOWS_AT_ONCE])
+        batch, mask = window_batch(every[first : first + _WINDOWS_AT_ONCE])
         found.append(network(batch.to(device), None if mask is None else mask.to(device)))
     split = torch.cat(found).split([len(clip) for clip in parts])  # type: ignore[no-untyped-call]
     return torch.stack([logits.mean(dim=0) for logits in split])

@@ -17,6 +17,7 @@ from ..data.feature_checks import check_rows
 from ..data.features import Features
 from ..data.hold_out import Ints
 from ..data.labelled_clips import LabelledClip
+from ..data.padding import pad
 from ..errors import AnnotationError, FeatureError
 from ..video.sampling import FloatArray
 from .protocol import ClipChoice, clip_starts
@@ -114,14 +115,10 @@ def windows(rows: int, tokens: int, clips: ClipChoice = "all") -> list[slice]:
     return [slice(int(first), int(first) + tokens) for first in clip_starts(rows, tokens, clips)]
 
 
-def pad(parts: Sequence[np.ndarray]) -> tuple[Tensor, Tensor | None]:
+def window_batch(parts: Sequence[np.ndarray]) -> tuple[Tensor, Tensor | None]:
     """Windows in one batch, filled up behind; no mask where all are of one length. Shape: -> [B, N, C], [B, N]."""
-    lengths = [len(part) for part in parts]
-    tokens = np.zeros((len(parts), max(lengths), parts[0].shape[1]), np.float32)
-    for place, part in enumerate(parts):
-        tokens[place, : len(part)] = part
-    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-    return torch.from_numpy(tokens), None if min(lengths) == max(lengths) else mask
+    tokens, mask = pad(parts)
+    return tokens, None if bool(mask.all()) else mask
 
 
 def moments(rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..bert3d.train import Trained
@@ -64,7 +65,7 @@ def report_training(trained: Trained, labelled: LabelledClips, out: Path, page: 
         remarks.append(f"{plural(len(trained.missing), 'video')} could not be read and are left out")
     tested = bool(parts.test)
     clips = parts.test if tested else parts.validation
-    probabilities = trained.test if tested else _softmax(trained.validation / trained.recognizer.temperature)
+    probabilities = trained.test if tested else _probabilities(trained)
     figures: dict[str, Any] = {
         "rule": parts.rule,
         "remarks": remarks,
@@ -157,6 +158,7 @@ def _strips(clips: Sequence[LabelledClip]) -> VideoStrips:
     return VideoStrips([clip.path for clip in clips], spans)
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+def _probabilities(trained: Trained) -> np.ndarray:
+    """Of the validation clips, from their mean logits. Shape: [M, K]."""
+    logits = torch.from_numpy(trained.validation).double()
+    return (logits / trained.recognizer.temperature).softmax(dim=1).numpy()

@@ -14,14 +14,15 @@ import torch
 
 from ..bert3d.fusion import Rule, fuse
 from ..bert3d.protocol import ClipChoice
-from ..bert3d.recognizer import Look, Recognition, load_recognizer
+from ..bert3d.recognizer import Look, Recognition, load_recognizer, most_probable
 from ..encoders.sampling import Runtime
 from ..errors import KinoscopeError, OptionError
+from ..evaluate.clip_scores import fuse_probabilities
 from ..files import write_json, write_text
 from ..progress import progress
 from ..report import recognition as page
 from ..video import open_video
-from ..video.preview import jpeg
+from ..video.preview import pictures
 from .pages import circumstances
 from .terminal import note, print_json, print_table
 
@@ -41,9 +42,7 @@ class Found:
 
     def best(self, count: int, of: np.ndarray | None = None) -> list[tuple[str, float]]:
         """The most probable labels, ``of`` a clip or of the video; of equal ones the first."""
-        probabilities = self.probabilities if of is None else of
-        order = np.argsort(-probabilities, kind="stable")[:count]
-        return [(self.classes[k], float(probabilities[k])) for k in order]
+        return most_probable(self.probabilities if of is None else of, self.classes, count)
 
 
 Answer = Callable[[Path], Found]
@@ -97,7 +96,7 @@ def _joined(each: list[Recognition], rule: Rule) -> np.ndarray:
     if len(each) == 1:
         return each[0].probabilities
     if rule == "probabilities":  # each is calibrated by its own temperature already
-        return np.asarray(np.mean([one.probabilities for one in each], axis=0))
+        return fuse_probabilities([one.probabilities for one in each])
     scores = fuse([torch.from_numpy(one.logits) for one in each], rule)
     return scores.softmax(dim=0).numpy()
 
@@ -179,18 +178,15 @@ def _drawn(look: Look, path: Path, answers: list[tuple[str, float]]) -> page.Loo
     spans = [(float(start), float(end)) for start, end in look.spans]
     try:
         with open_video(path) as video:
-            rows, columns = video.size
-            size = (_PICTURE, max(2, round(columns * _PICTURE / rows / 2) * 2))
-            middle = np.clip(look.spans.mean(axis=1), 0.0, video.duration)
-            pictures: list[bytes | None] = [jpeg(frame) for frame in video.frames_at(middle, size=size).frames]
+            shown = pictures(video, look.spans.mean(axis=1), _PICTURE)
     except KinoscopeError:
-        pictures = []
+        shown = []
     own = None if look.own is None else float(look.own[-1].mean())
     return page.Look(
         spans[0][0],
         spans[-1][1],
         spans,
-        pictures,
+        shown,
         look.attention,
         own,
         class_token=look.own is not None,

@@ -11,7 +11,6 @@ from ..encoders.sampling import Runtime, Sampling
 from ..errors import OptionError
 
 if TYPE_CHECKING:
-    from ..bert3d.train import Trained, Where
     from ..data.clip_parts import Parts
     from ..data.labelled_clips import LabelledClips
 
@@ -82,9 +81,11 @@ def run(
         precision: Arithmetic of training: bf16-mixed saves time and memory on GPUs.
         json: Print the scores as JSON.
     """
-    from ..bert3d.train import Where
+    from ..bert3d.finetune import finetune as train_all
+    from ..bert3d.train import Where, train_head
     from ..data.labelled_clips import read_labelled_clips, splits_available
     from .recognize_scores import early_look, report_splits, report_training
+    from .times import feature_time
 
     _check(encoder, features, finetune, sampling, tokens, clips)
     head, options = head_with_preset(head, preset), options.with_preset(preset)
@@ -92,6 +93,7 @@ def run(
     wanted = (available or [1]) if split == "all" else [_number(split)]
     if html is not None and len(wanted) > 1:
         raise OptionError("--html names one page, but every split has its own", cure="leave it out")
+    time = feature_time(sampling.fps, sampling.stride, sampling.clip_length) if encoder is None else None
     reports = []
     for number in wanted:
         labelled = read_labelled_clips(
@@ -115,10 +117,21 @@ def run(
             early=early_look(page, parts, folder),
         )
         if finetune:
-            trained = _finetune(parts, folder, encoder or "", head, options, clips, cache or out / "cache", where)
+            kept = cache or out / "cache"  # of all splits, as the features are
+            trained = train_all(parts, folder, encoder or "", head, options, clips, cache=kept, where=where)
         else:
-            store = features or out / "features"  # of all splits
-            trained = _train_head(parts, folder, head, options, store, encoder, sampling, tokens, where)
+            trained = train_head(
+                parts,
+                folder,
+                head,
+                options,
+                features=features or out / "features",
+                encoder=encoder,
+                sampling=sampling,
+                time=time,
+                tokens=tokens,
+                where=where,
+            )
         reports.append(report_training(trained, labelled, folder, page, quiet=json))
     return report_splits(reports, wanted, out, json=json)
 
@@ -128,52 +141,6 @@ def _parts(labelled: LabelledClips, options: RecognizeOptions) -> Parts:
 
     share = options.validation_share if options.select == "best" or options.schedule == "plateau" else 0.0
     return training_clips(labelled, options.seed, share)
-
-
-def _train_head(
-    parts: Parts,
-    out: Path,
-    head: HeadOptions,
-    options: RecognizeOptions,
-    features: Path,
-    encoder: str | None,
-    sampling: Sampling,
-    tokens: int | None,
-    where: Where,
-) -> Trained:
-    from ..bert3d.train import train_head
-    from ..data.features import FeatureTime
-
-    time = None
-    if encoder is None and None not in (sampling.fps, sampling.stride, sampling.clip_length):
-        time = FeatureTime(sampling.fps, sampling.stride, sampling.clip_length)  # type: ignore[arg-type]  # not None
-    return train_head(
-        parts,
-        out,
-        head,
-        options,
-        features=features,
-        encoder=encoder,
-        sampling=sampling,
-        time=time,
-        tokens=tokens,
-        where=where,
-    )
-
-
-def _finetune(
-    parts: Parts,
-    out: Path,
-    encoder: str,
-    head: HeadOptions,
-    options: RecognizeOptions,
-    clips: ClipTraining,
-    cache: Path,
-    where: Where,
-) -> Trained:
-    from ..bert3d.finetune import finetune
-
-    return finetune(parts, out, encoder, head, options, clips, cache=cache, where=where)
 
 
 def _check(

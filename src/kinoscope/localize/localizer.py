@@ -15,10 +15,11 @@ from torch import Tensor
 
 from ..data.feature_spec import FeatureSpec
 from ..data.features import Features
+from ..data.padding import pad
 from ..data.segments import Segment
 from ..engine.model_folder import CONFIG, MAKE_ANEW, load_weights, read_config, save_model
 from ..errors import OptionError, WeightError
-from .batches import pad, padded_length
+from .batches import padded_length
 from .decode import decode, to_segments
 from .network import ActionFormer, Levels
 from .options import ActionFormerOptions, DecodeOptions, options_from_dict

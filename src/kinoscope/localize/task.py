@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from ..data.features import Features
+from ..data.padding import pad
 from ..data.segments import Segment
 from ..engine import Task
 from ..engine.seeds import seed_weights
-from .batches import crop, pad, padded_length
+from .batches import crop, padded_length
 from .localizer import Localizer
 from .loss import LocalizationLoss
 from .network import ActionFormer, level_masks

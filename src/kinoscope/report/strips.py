@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import KinoscopeError
 from ..video import open_video
-from ..video.preview import jpeg
+from ..video.preview import pictures
 from .content import Thumbnail
 
 
@@ -50,9 +50,7 @@ class VideoStrips:
             with open_video(path) as video:
                 start, end = (self.spans[number] if self.spans else None) or (0.0, video.duration)
                 moments = start + (np.arange(self.count) + 0.5) * (end - start) / self.count
-                rows, columns = video.size
-                size = (self.height, max(2, round(columns * self.height / rows / 2) * 2))
-                frames = video.frames_at(np.clip(moments, 0.0, video.duration), size=size).frames
+                shown = pictures(video, moments, self.height)
         except KinoscopeError:
             return ()  # the page says that there is no picture
-        return tuple(Thumbnail(float(moment), jpeg(frame)) for moment, frame in zip(moments, frames, strict=True))
+        return tuple(Thumbnail(float(moment), picture) for moment, picture in zip(moments, shown, strict=True))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from ..video import open_video
-from ..video.preview import jpeg
+from ..video.preview import pictures
 
 HEIGHT = 180
 """Pixels of a picture."""
@@ -20,7 +18,4 @@ def still(path: str | Path, time: float, height: int = HEIGHT) -> bytes:
         VideoError: the video cannot be read.
     """
     with open_video(path) as video:
-        rows, columns = video.size
-        size = (height, max(2, round(columns * height / rows / 2) * 2))
-        moment = float(np.clip(time, 0.0, video.duration))
-        return jpeg(video.frames_at([moment], size=size).frames[0])
+        return pictures(video, [time], height)[0]

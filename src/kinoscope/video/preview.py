@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from fractions import Fraction
 
 import av
@@ -16,12 +17,15 @@ _TIME_BASE = Fraction(1, 90000)
 
 def thumbnails(video: Video, count: int = 48, height: int = 72) -> list[tuple[float, bytes]]:
     """Evenly spaced moments of a video as (time in seconds, JPEG file)."""
-    rows, columns = video.size
-    size = (height, max(2, round(columns * height / rows / 2) * 2))
     count = min(count, len(video))
-    moments = (np.arange(count) + 0.5) * video.duration / count
-    batch = video.frames_at(moments, size=size)
-    return [(float(moment), jpeg(frame)) for moment, frame in zip(moments, batch.frames, strict=True)]
+    moments = ((np.arange(count) + 0.5) * video.duration / count).tolist()
+    return list(zip(moments, pictures(video, moments, height), strict=True))
+
+
+def pictures(video: Video, moments: Sequence[float] | np.ndarray, height: int) -> list[bytes]:
+    """What a video shows at some moments (seconds), as JPEG files; its first or last picture where they lie outside."""
+    inside = np.clip(moments, 0.0, video.duration)
+    return [jpeg(frame) for frame in video.frames_at(inside, size=_size(video, height)).frames]
 
 
 def plays_in_browsers(video: Video) -> bool:
@@ -33,9 +37,7 @@ def browser_preview(video: Video, height: int = 360, max_seconds: float = 600) -
     """An H.264 film of the same times for browsers that cannot play the file; ``None`` if the video is too long."""
     if video.duration > max_seconds:
         return None
-    rows, columns = video.size
-    height = max(2, min(height, rows) // 2 * 2)
-    size = (height, max(2, round(columns * height / rows / 2) * 2))
+    size = _size(video, max(2, min(height, video.size[0]) // 2 * 2))
     target = io.BytesIO()
     with av.open(target, "w", format="mp4") as container:  # not "faststart": it would need a file to read again
         stream = container.add_stream("libx264", rate=Fraction(video.fps).limit_denominator(1001))
@@ -48,6 +50,12 @@ def browser_preview(video: Video, height: int = 360, max_seconds: float = 600) -
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return target.getvalue()
+
+
+def _size(video: Video, height: int) -> tuple[int, int]:
+    """Height and width of small pictures that keep the video's shape; the width is even, as codecs want it."""
+    rows, columns = video.size
+    return height, max(2, round(columns * height / rows / 2) * 2)
 
 
 def jpeg(pixels: np.ndarray) -> bytes:
