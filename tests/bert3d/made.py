@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinoscope.bert3d.options import RecognizeOptions
-from kinoscope.bert3d.train import Where
+from kinoscope.bert3d.network import build_classifier
+from kinoscope.bert3d.options import HeadOptions, RecognizeOptions
+from kinoscope.bert3d.task import HeadTask
+from kinoscope.bert3d.token_clips import read_token_clips
+from kinoscope.bert3d.train import Trained, Where, train_head
 from kinoscope.data.clip_parts import Parts
 from kinoscope.data.features import Features, FeatureTime
 from kinoscope.data.labelled_clips import LabelledClip
@@ -19,6 +25,8 @@ TIME = FeatureTime(fps=10, stride=5, clip_length=10)
 CPU = Where(device="cpu", runtime="torch")
 QUICK = RecognizeOptions(epochs=3, batch_size=8, learning_rate=3e-3)
 WIDTH = 8
+HEAD = HeadOptions(heads=2, dropout=0.1, keep=0.9, head_dropout=0.0)
+LEARNING = RecognizeOptions(epochs=25, batch_size=8, learning_rate=5e-3)
 
 
 def tokens(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -77,3 +85,27 @@ def same_weights(a: nn.Module, b: nn.Module) -> bool:
     """Whether two networks are equal to the last bit."""
     first, second = a.state_dict(), b.state_dict()
     return list(first) == list(second) and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def train(
+    out: Path, options: RecognizeOptions = QUICK, head: HeadOptions = HEAD, *, resume: bool = False, **given: Any
+) -> Trained:
+    """A training on made clips, or on ``data``."""
+    parts, features = given.pop("data", None) or ordered()
+    where = replace(given.pop("where", CPU), resume=resume)
+    return train_head(parts, out, head, options, features=given.pop("features", features), where=where, **given)
+
+
+def rows(folder: Path, kind: str) -> list[dict[str, Any]]:
+    """The records of one kind that a run left."""
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in found if row["kind"] == kind]
+
+
+def task_of(options: RecognizeOptions = QUICK, data: Any = None, **given: Any) -> HeadTask:
+    """A task on made clips, outside of any loop."""
+    parts, features = data or ordered()
+    train_, held = (read_token_clips(part, features, parts.numbers(part)) for part in (parts.train, parts.validation))
+    torch.manual_seed(0)
+    classifier = build_classifier(given.pop("head", HEAD), WIDTH, 6, len(parts.classes))
+    return HeadTask(classifier, HEAD, options, train_, held, given.pop("tokens", 6))

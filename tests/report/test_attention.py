@@ -103,7 +103,8 @@ def test_shapes_that_do_not_meet_are_refused() -> None:
 
 
 def test_it_reads_what_the_head_gives() -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     from kinoscope.bert3d.head import BertHead
 
     torch.manual_seed(0)
