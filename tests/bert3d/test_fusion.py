@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kinoscope.bert3d.fusion import calibrate, fuse
+from kinoscope.bert3d.fusion import fuse
+from kinoscope.engine.calibration import calibrate
 from kinoscope.errors import OptionError
 
 SEEDS = st.integers(0, 10_000)

@@ -50,6 +50,39 @@ def hmdb51(root: Path) -> Path:
     return tree(root, files)
 
 
+def activitynet(root: Path) -> Path:
+    """AR-Net's lists of ActivityNet; two of four videos show several classes."""
+    files = {
+        "classInd.txt": "Archery\nBMX\nZumba\n",
+        "actnet_train_split.txt": "v_a,3700,2,0\nv_b,2,1\nv_--c_,90,0\n",
+        "actnet_val_split.txt": "v_d,120,2,1,0\n",
+    }
+    return tree(root, files | {f"videos/{name}.mp4": "" for name in ("v_a", "v_b", "v_--c_", "v_d")})
+
+
+def fcvid(root: Path, lists: str = "materials/", names: str = "FCVID_CategoryName.txt") -> Path:
+    """FCVID as it is released, with three classes; a name holds blanks, one video shows nothing, one two classes."""
+    videos = {"surfing/-x y.mp4": "train", "dogs/b.flv": "train", "dogs/c.mp4": "test", "dogs/d.mp4": "test"}
+    files = {
+        f"{lists}FCVID_VideoName_TrainTestSplit.txt": "".join(f"{name}\t{part}\n" for name, part in videos.items()),
+        f"{lists}FCVID_Label.txt": "0 0 1\n1 0 0\n0 0 0\n1 1 0\n",
+        f"{lists}{names}": "1 dogs\n2 parade\n3 surfing\n",
+    }
+    return tree(root, files | {f"FCVID/{name}": "" for name in videos})
+
+
+MINI_KINETICS = {
+    "minik_classInd.txt": "eating, fast\nplaying cricket\n",
+    "mini_train_videofolder.txt": "images/train/eating, fast/0123456789a_000000_000010 300 0\n"
+    "images/train/playing cricket/-aBcDeFgHiJ_000010_000020 2 1\nimages/train/playing cricket/vanished_00 9 1\n",
+    "mini_val_videofolder.txt": "images/val/playing cricket/_xyz_000007_000017 250 1\n",
+    "compress/eating, fast/0123456789a_000000_000010.mp4": "",
+    "compress/playing_cricket/-aBcDeFgHiJ_000010_000020.mkv": "",
+    "compress/playing_cricket/_xyz_000007_000017.mp4": "",
+}
+"""AR-Net's lists of Mini-Kinetics; one of four videos is not there any more."""
+
+
 KINETICS = """\
 label,youtube_id,time_start,time_end,split
 playing cricket,-aBcDeFgHiJ,10,20,train

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinoscope.report import Chart, Line, Report, render_report
-from kinoscope.report.chart import _axis, _ticks, chart_figure, chart_payload
+from kinoscope.report.chart import axis, chart_figure, chart_payload, ticks
 
 from .conftest import HOSTILE
 from .test_html import Page
@@ -21,12 +21,12 @@ def chart(*lines: Line) -> Chart:
 
 @given(st.lists(st.floats(-1e6, 1e6), max_size=6))
 def test_an_axis_holds_every_value_between_round_ticks(values: list[float]) -> None:
-    low, high, step = _axis(values)
+    low, high, step = axis(values)
     slack = 1e-5 * step
     assert low < high and all(low - slack <= value <= high + slack for value in values)
-    ticks = _ticks(low, high, step)
-    assert 2 <= len(ticks) <= 12 and ticks[0][0] == 0 and [share for share, _ in ticks] == sorted({s for s, _ in ticks})
-    for share, text in ticks:
+    marks = ticks(low, high, step)
+    assert 2 <= len(marks) <= 12 and marks[0][0] == 0 and [share for share, _ in marks] == sorted({s for s, _ in marks})
+    for share, text in marks:
         assert float(text) == pytest.approx(low + share * (high - low), abs=1e-6 * max(abs(low), abs(high), 1))
 
 

@@ -23,6 +23,7 @@ from ..encoders.backbones import build_backbone, list_backbones
 from ..encoders.encoder import prepare_pixels
 from ..encoders.tokens import backbone_of
 from ..encoders.trained import PerChannel, TrainedSpec, save_encoder, trained_spec
+from ..engine.calibration import temperature
 from ..engine.seeds import seed_weights
 from ..errors import OptionError
 from ..video.augment import AugmentOptions, apply_view, draw_view
@@ -35,7 +36,7 @@ from .protocol import ClipChoice
 from .recognizer import TrainedRecognizer
 from .task import RecognizeTask
 from .token_clips import require_within, video_of
-from .train import Trained, Where, examples, run, temperature, without
+from .train import Trained, Where, examples, run, without
 
 _AUGMENT = AugmentOptions(area=(0.4, 1.0), jitter=0.3, grey=0.0, blur=0.0)
 _CLIPS_AT_ONCE = 8

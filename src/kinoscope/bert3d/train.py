@@ -26,11 +26,11 @@ from ..encoders import encoder_spec, load_encoder
 from ..encoders.folder import extract_videos
 from ..encoders.sampling import Runtime, Sampling
 from ..engine import LoopOptions, fit
+from ..engine.calibration import temperature
 from ..engine.seeds import seed_weights
 from ..errors import AnnotationError, FeatureError, KinoscopeError, OptionError, OutputError
 from ..wording import plural
 from .feature_eye import FeatureEye, row_glimpses
-from .fusion import calibrate
 from .network import TokenClassifier, build_classifier
 from .options import HeadOptions, RecognizeOptions, head_for_frozen
 from .recognizer import TrainedRecognizer
@@ -43,7 +43,6 @@ _USUAL_TOKENS = 64
 MOST_TOKENS = 4096
 """Rows of a window; beyond, attention takes more memory than it is worth."""
 _EXAMPLES = 8
-_MOST_HEAT = 10.0
 
 
 @dataclass(frozen=True)
@@ -186,19 +185,6 @@ def without(parts: Parts, missing: Collection[str]) -> Parts:
     except AnnotationError as error:
         problem = f"{plural(len(missing), 'video')} cannot be read, and of what is left {error.problem}"
         raise AnnotationError(problem, cure="see: kinoscope probe VIDEOS") from error
-
-
-def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """What logits are best divided by, as the validation clips tell; 1 where they tell nothing.
-
-    A few clips that are all right would ask for certainty: then it is at least 1.
-    """
-    known = labels >= 0
-    if known.sum() < 2:
-        return 1.0
-    logits, labels = logits[known], labels[known]
-    least = 1.0 if (logits.argmax(axis=1) == labels).all() else 1 / _MOST_HEAT
-    return min(max(calibrate(torch.from_numpy(logits), torch.from_numpy(labels)), least), _MOST_HEAT)
 
 
 def examples(parts: Parts) -> list[str]:

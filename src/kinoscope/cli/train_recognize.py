@@ -59,7 +59,7 @@ def run(
 
     Args:
         labels: CSV with video,label[,split] or video,start,end,label[,split], ActivityNet JSON, a folder per class, or
-            the folder of UCF101, HMDB51 or Kinetics.
+            the folder of UCF101, HMDB51, Kinetics, Mini-Kinetics, ActivityNet or FCVID.
         out: Folder for the model and the records of the run.
         encoder: i3d-k400, efficientnet-lite0, ..., or the folder of your own; with --finetune also a backbone with
             fresh weights, such as r2plus1d-18. May be left out where --features holds all that is needed.

@@ -46,10 +46,10 @@ class Parts:
     @property
     def classes(self) -> tuple[str, ...]:
         """What is learned: the labels of the training part, sorted; the index of a class is its place here."""
-        return tuple(sorted({clip.label for clip in self.train}))
+        return tuple(sorted(_counted(self.train)))
 
     def numbers(self, clips: Sequence[LabelledClip]) -> Ints:
-        """The index of each clip's class; -1 for a class without training clips, which no answer hits. Shape: [N]."""
+        """The index of each ``label``; -1 for a class without training clips, which no answer hits. Shape: [N]."""
         index = {label: number for number, label in enumerate(self.classes)}
         return np.array([index.get(clip.label, -1) for clip in clips], dtype=np.int64)
 
@@ -193,13 +193,13 @@ def gathered(
     Raises:
         AnnotationError: one class alone to learn.
     """
-    learned = Counter(clip.label for clip in train)
+    learned = _counted(train)
     if len(learned) < 2:
         problem = f"every training clip shows {next(iter(learned), '')!r}: nothing to tell apart"
         raise AnnotationError(problem, where=source, cure="label clips of at least two classes")
     sizes = f"{plural(len(train), 'clip')} to learn from, {len(validation)} to choose on, {len(test)} to test on"
-    remarks = part_remarks(learned, Counter(clip.label for clip in test))
-    remarks += _unseen(learned, Counter(clip.label for clip in validation), "validation", "clip")
+    remarks = part_remarks(learned, _counted(test))
+    remarks += _unseen(learned, _counted(validation), "validation", "clip")
     remarks += _absent(learned, validation, "validation")
     remarks += _shared(train, validation, "validation") + _shared((*train, *validation), test, "test")
     return Parts(tuple(train), tuple(validation), tuple(test), f"{sizes}: {reason}", tuple(remarks), reason)
@@ -217,8 +217,13 @@ def _absent(learned: Collection[str], clips: list[LabelledClip], part: str) -> l
     """Classes that a part says nothing of."""
     if not clips:
         return [f"there is no {part} part"]
-    names = sorted(set(learned) - {clip.label for clip in clips})
+    names = sorted(set(learned) - set(_counted(clips)))
     return [f"no {part} clip of {len(names)} of {len(learned)} classes: {some_of(names)}"] if names else []
+
+
+def _counted(clips: Sequence[LabelledClip]) -> Counter[str]:
+    """How many clips have each label; a clip of several counts for each."""
+    return Counter(label for clip in clips for label in clip.labels)
 
 
 def _shared(learned: Sequence[LabelledClip], others: list[LabelledClip], part: str) -> list[str]:
@@ -232,7 +237,7 @@ def _shared(learned: Sequence[LabelledClip], others: list[LabelledClip], part: s
 
 
 def _kinds(clips: Sequence[LabelledClip]) -> Ints:
-    """A number per clip, equal for equal labels. Shape: [N]."""
+    """A number per clip, equal for equal first labels. Shape: [N]."""
     return np.unique([clip.label for clip in clips], return_inverse=True)[1].astype(np.int64)
 
 

@@ -1,9 +1,9 @@
-"""What recognition learns from: clips of one class each, whole videos or segments, from a file or a data set.
+"""What recognition learns from: labelled clips, whole videos or segments, from a file or a data set.
 
     labelled = read_labelled_clips(Path("labels.csv"))
     parts = training_clips(labelled, seed=0)  # clip_parts.py
 
-Source: 3D CNN + BERT sheet, sections 7 and 11.
+Source: 3D CNN + BERT sheet, sections 7 and 11; AR-Net sheet, section 6 (videos of several classes).
 """
 
 from __future__ import annotations
@@ -18,12 +18,29 @@ from typing import Literal
 from ..errors import AnnotationError, OptionError
 from ..wording import plural, some_of
 from .annotations_videos import missing_videos
-from .datasets import Listing, Row, class_folders, hmdb51, kinetics, own, ucf101
+from .datasets import Listing, Row, activitynet, class_folders, fcvid, hmdb51, kinetics, mini_kinetics, own, ucf101
 from .segments import VIDEO_SUFFIXES, video_name
 from .video_index import VideoIndex, folded
 
-Dataset = Literal["auto", "own", "ucf101", "hmdb51", "kinetics", "folders"]
+Dataset = Literal["auto", "own", "ucf101", "hmdb51", "kinetics", "mini-kinetics", "activitynet", "fcvid", "folders"]
 Missing = Literal["auto", "error", "skip"]
+
+_LOOKS: Mapping[Dataset, Callable[[Path], object]] = {
+    "mini-kinetics": mini_kinetics.lists_folder,  # before Kinetics, whose tables lie beside its lists
+    "kinetics": kinetics.tables,
+    "ucf101": ucf101.lists_folder,
+    "hmdb51": hmdb51.lists_folder,
+    "activitynet": activitynet.lists_folder,
+    "fcvid": fcvid.lists_folder,
+}
+_READERS: Mapping[Dataset, Callable[[Path], Listing]] = {
+    "own": own.list_clips,
+    "kinetics": kinetics.list_clips,
+    "mini-kinetics": mini_kinetics.list_clips,
+    "activitynet": activitynet.list_clips,
+    "fcvid": fcvid.list_clips,
+    "folders": class_folders.list_clips,
+}
 
 
 @dataclass(frozen=True)
@@ -34,12 +51,20 @@ class LabelledClip:
     """Unique: the video's name; of segments ``video#3``."""
     path: Path
     label: str
+    """Of several the first by their official numbers, else in sorted order: what a loss for one class is given."""
     start: float | None = None
     end: float | None = None
     subset: str | None = None
     """As the source says it: ``train``, ``validation``, ``test`` or any other word."""
     group: str | None = None
     """What it was recorded with, where that is known: a film, a sequence, a person."""
+    also: tuple[str, ...] = ()
+    """Further labels, sorted, without ``label``."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All its labels, ``label`` first."""
+        return (self.label, *self.also)
 
 
 @dataclass(frozen=True)
@@ -57,7 +82,7 @@ class LabelledClips:
     @property
     def classes(self) -> tuple[str, ...]:
         """All labels, sorted."""
-        return tuple(sorted({clip.label for clip in self.clips}))
+        return tuple(sorted({label for clip in self.clips for label in clip.labels}))
 
     def subset(self, name: str) -> LabelledClips:
         """Only the clips whose subset is ``name`` (case ignored)."""
@@ -84,7 +109,9 @@ def read_labelled_clips(
 
     A file is the user's own table (``video,label[,split]`` or ``video,start,end,label[,split]``), ActivityNet's JSON
     or a table of Kinetics. A folder is UCF101 or HMDB51 when their split files are in it, Kinetics when its tables
-    are, else a folder per class (with ``train``, ``val``, ``test`` above the classes where wished).
+    are, Mini-Kinetics, ActivityNet or FCVID when their lists are, else a folder per class (with ``train``, ``val``,
+    ``test`` above the classes where wished). ActivityNet's JSON gives segments; with ``dataset="activitynet"`` whole
+    videos.
 
     Args:
         source: the file or folder.
@@ -92,7 +119,7 @@ def read_labelled_clips(
         dataset: which of these it is; ``auto`` looks.
         split: the official split of UCF101 or HMDB51; see :func:`splits_available`.
         missing: videos that are not there are refused (``error``) or left out and counted (``skip``); ``auto`` skips
-            them for Kinetics alone, whose videos vanish.
+            them for Kinetics and Mini-Kinetics alone, whose videos vanish.
         groups: a regular expression; clips in whose names it finds the same text (its first group, if it has one) were
             recorded together. Else the names of UCF101's and HMDB51's clips tell.
         files: look for the videos; without, paths are what the source says, as features alone may be at hand.
@@ -119,7 +146,7 @@ def read_labelled_clips(
         found_files, lost = {row.name: (root or listing.videos) / row.file for row in rows}, []
     group = _grouping(groups)
     clips = tuple(
-        LabelledClip(row.name, found_files[row.name], row.label, row.start, row.end, row.subset, group(row))
+        LabelledClip(row.name, found_files[row.name], row.label, row.start, row.end, row.subset, group(row), row.also)
         for row in rows
         if row.name in found_files
     )
@@ -139,13 +166,8 @@ def _kind(source: Path) -> Dataset:
     if source.suffix.lower() in VIDEO_SUFFIXES and source.is_file():
         cure = "give a table video,label[,split], or a folder with a folder per class"
         raise AnnotationError("is a video, which does not say its class", where=source, cure=cure)
-    if kinetics.tables(source):
-        return "kinetics"
-    if source.is_file():
-        return "own"
-    if ucf101.lists_folder(source):
-        return "ucf101"
-    return "hmdb51" if hmdb51.lists_folder(source) else "folders"
+    found = next((kind for kind, look in _LOOKS.items() if look(source)), None)
+    return found or ("own" if source.is_file() else "folders")
 
 
 def _read(kind: Dataset, source: Path, split: int) -> Listing:
@@ -155,9 +177,7 @@ def _read(kind: Dataset, source: Path, split: int) -> Listing:
         return hmdb51.list_clips(source, split)
     if split != 1:
         raise OptionError(f"--split {split}: only UCF101 and HMDB51 have numbered splits", where=source)
-    if kind == "own":
-        return own.list_clips(source)
-    return kinetics.list_clips(source) if kind == "kinetics" else class_folders.list_clips(source)
+    return _READERS[kind](source)
 
 
 def _unique(listing: Listing) -> tuple[list[Row], list[str]]:
@@ -178,11 +198,12 @@ def _unique(listing: Listing) -> tuple[list[Row], list[str]]:
 
 def _contradict(first: Row, second: Row) -> bool:
     # two files of one name are two videos, as is a.mp4 beside a.avi
-    return (first.file, first.label, first.subset) != (second.file, second.label, second.subset)
+    said = [(row.file, row.label, row.also, row.subset) for row in (first, second)]
+    return said[0] != said[1]
 
 
 def _said(row: Row) -> str:
-    return f"{row.file!r}, {row.label!r}" + (f" in {row.subset!r}" if row.subset else "")
+    return ", ".join(map(repr, (row.file, row.label, *row.also))) + (f" in {row.subset!r}" if row.subset else "")
 
 
 def _find(rows: list[Row], index: VideoIndex, source: Path, skip: bool) -> tuple[dict[str, Path], list[str]]:

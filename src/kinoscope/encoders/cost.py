@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+_NORMS = (nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 
 def count_parameters(network: nn.Module) -> int:
     """Numbers that training can change; running means and other buffers do not count."""
@@ -15,7 +17,7 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_macs(network: nn.Module, shape: tuple[int, ...]) -> int:
-    """Multiply-accumulates for an input of ``shape``, for clips [1, 3, T, H, W]; papers call them "FLOPs".
+    """Multiply-accumulates for an input of ``shape``, clips [1, 3, T, H, W] or frames [1, 3, H, W]; papers say FLOPs.
 
     Convolutions, linear layers and attention count, and batch norms, two for each of their values (the statistics, then
     the weights): so counts the table of sheet section 4. Nothing is computed: only sizes go through the network, in
@@ -32,7 +34,7 @@ def count_macs(network: nn.Module, shape: tuple[int, ...]) -> int:
         normalised += 2 * output.numel()
 
     modes = {layer: layer.training for layer in network.modules()}
-    norms = [layer for layer in modes if isinstance(layer, (nn.BatchNorm3d, nn.SyncBatchNorm))]
+    norms = [layer for layer in modes if isinstance(layer, _NORMS)]
     hooks = [layer.register_forward_hook(count) for layer in norms]
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -3,6 +3,7 @@
 from .bootstrap import bootstrap_map, bootstrap_replicates
 from .boundaries import BoundaryResult, BoundaryScore, bootstrap_mean_f1, evaluate_boundaries, gebd_f1
 from .boundary_files import evaluate_boundary_files
+from .clip_map import ClipMap, clip_map, map_difference, map_interval, truth_matrix
 from .clip_scores import ClipScores, average_probabilities, fuse_probabilities, hit_difference, hit_interval
 from .clip_split import ClipSplit, split_clips
 from .detection import evaluate_detection, evaluate_files
@@ -22,6 +23,7 @@ __all__ = [
     "BoundaryProbeOptions",
     "BoundaryResult",
     "BoundaryScore",
+    "ClipMap",
     "ClipScores",
     "ClipSplit",
     "DetectionResult",
@@ -38,6 +40,7 @@ __all__ = [
     "bootstrap_mean_f1",
     "bootstrap_replicates",
     "boundary_probe",
+    "clip_map",
     "evaluate_boundaries",
     "evaluate_boundary_files",
     "evaluate_detection",
@@ -50,9 +53,12 @@ __all__ = [
     "knn_probabilities",
     "linear_probe",
     "list_protocols",
+    "map_difference",
+    "map_interval",
     "official_probe",
     "retrieve",
     "similarities",
     "split_clips",
     "split_videos",
+    "truth_matrix",
 ]

@@ -12,16 +12,18 @@ from .html import text
 _HUES, _DASHES = 12, 3  # colours and dashes of lines in the style sheet
 _TICKS_ACROSS, _TICKS_UP = 6, 5
 
+Axis = tuple[float, float, float]
+"""First and last position of an axis, and the step between its ticks."""
+
 
 def chart_figure(index: int, chart: Chart) -> str:
     """One chart: title, axes, lines, legend, notes; ``data-chart`` lets the script show values under the pointer."""
-    across, up = _axis(_finite(line.x for line in chart.lines)), _axis(_finite(line.y for line in chart.lines))
+    across, up = axis(_finite(line.x for line in chart.lines)), axis(_finite(line.y for line in chart.lines))
     styles = _styles(chart.lines)
     lines = zip(chart.lines, styles, strict=True)
     paths = "".join(f'<path class="curve {style}" d="{_path(line, across, up)}"/>' for line, style in lines)
-    levels = "".join(f'<path class="level" d="M0 {1000 - 1000 * share:.1f}H1000"/>' for share, _ in _ticks(*up))
-    left = "".join(f'<text x="100%" dx="-8" dy="4" y="{100 - 100 * s:.2f}%">{t}</text>' for s, t in _ticks(*up))
-    bottom = "".join(f'<text x="{100 * s:.2f}%" y="17">{t}</text>' for s, t in _ticks(*across, most=_TICKS_ACROSS))
+    levels = "".join(f'<path class="level" d="M0 {1000 - 1000 * share:.1f}H1000"/>' for share, _ in ticks(*up))
+    left, bottom = axis_texts(across, up)
     notes = "".join(f'<p class="table-note">{text(note)}</p>' for note in chart.notes)
     return f"""<figure class="card chart" data-chart="{index}">
 <figcaption><h2>{text(chart.title)}</h2><p class="hint">{text(chart.y_label)}</p></figcaption>
@@ -34,9 +36,16 @@ def chart_figure(index: int, chart: Chart) -> str:
 </figure>"""
 
 
+def axis_texts(across: Axis, up: Axis) -> tuple[str, str]:
+    """The numbers on the left of a field and below it, as SVG texts that stand at shares of its sides."""
+    left = "".join(f'<text x="100%" dx="-8" dy="4" y="{100 - 100 * s:.2f}%">{t}</text>' for s, t in ticks(*up))
+    bottom = "".join(f'<text x="{100 * s:.2f}%" y="17">{t}</text>' for s, t in ticks(*across, most=_TICKS_ACROSS))
+    return left, bottom
+
+
 def chart_payload(chart: Chart) -> dict[str, object]:
     """What the script needs to tell values under the pointer."""
-    low, high, _ = _axis(_finite(line.x for line in chart.lines))
+    low, high, _ = axis(_finite(line.x for line in chart.lines))
     lines = [
         {"style": style, "x": _numbers(line.x), "y": _numbers(line.y)}
         for line, style in zip(chart.lines, _styles(chart.lines), strict=True)
@@ -61,7 +70,7 @@ def _finite(several: Iterator[Sequence[float]]) -> list[float]:
     return [float(value) for values in several for value in values if math.isfinite(value)]
 
 
-def _axis(values: Sequence[float]) -> tuple[float, float, float]:
+def axis(values: Sequence[float]) -> Axis:
     """First and last position of an axis that holds ``values``, and its round step between ticks."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     if high - low < 1e-9:
@@ -72,7 +81,7 @@ def _axis(values: Sequence[float]) -> tuple[float, float, float]:
     return math.floor(low / step + 1e-6) * step, math.ceil(high / step - 1e-6) * step, step
 
 
-def _ticks(low: float, high: float, step: float, most: int = 10) -> list[tuple[float, str]]:
+def ticks(low: float, high: float, step: float, most: int = 10) -> list[tuple[float, str]]:
     """(share of the axis, text) of each tick."""
     steps = round((high - low) / step)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
@@ -80,7 +89,7 @@ def _ticks(low: float, high: float, step: float, most: int = 10) -> list[tuple[f
     return [(index / steps, f"{low + index * step:.{digits}f}") for index in range(0, steps + 1, every)]
 
 
-def _path(line: Line, across: tuple[float, float, float], up: tuple[float, float, float]) -> str:
+def _path(line: Line, across: Axis, up: Axis) -> str:
     """Lines between neighbouring values, parted where one is missing; a value by itself becomes a dot."""
     points = [
         (1000 * (x - across[0]) / (across[1] - across[0]), 1000 * (up[1] - y) / (up[1] - up[0]))

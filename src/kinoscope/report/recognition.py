@@ -13,7 +13,7 @@ from pathlib import Path
 from ..files import write_text
 from .attention import Look, filmstrip, full_height, look_summary, overview
 from .html import clock, text
-from .marks import number, share_bar, video_link
+from .marks import answer_table, number, video_link
 from .page import scriptless_page, styles
 
 __all__ = ["Look", "RecognitionPage", "VideoPage", "render_recognition_page", "write_recognition_page"]
@@ -81,18 +81,12 @@ def render_recognition_page(page: RecognitionPage, *, folder: Path | None = None
 def _video(rank: int, video: VideoPage, folder: Path | None) -> str:
     name = video_link(video.name, video.path, folder, video.looks[0].start if video.looks else None)
     note = f'<p class="video-note">{text(video.note)}</p>' if video.note else ""
-    answers = (
-        f'<table class="answers"><caption class="unseen">Answers</caption><tbody>\n{_answer_rows(video.answers)}\n'
-        "</tbody></table>"
-        if video.answers
-        else '<p class="empty">No answer.</p>'
-    )
     return "\n".join(
         [
             f'<section class="card video" aria-labelledby="video-{rank}">',
             f'<header class="page-head"><h2 id="video-{rank}">{name}</h2>',
             f"<p>{_facts(video)}</p></header>{note}",
-            answers,
+            answer_table(video.answers),
             _looks(rank, video),
             "</section>",
         ]
@@ -105,15 +99,6 @@ def _facts(video: VideoPage) -> str:
     count = f"{len(video.looks)} clip{'' if len(video.looks) == 1 else 's'}"
     begin, end = min(look.start for look in video.looks), max(look.end for look in video.looks)
     return f"{count} from {clock(begin)} to {clock(end)}"
-
-
-def _answer_rows(answers: Sequence[tuple[str, float]]) -> str:
-    """Rows of a table: label, bar, probability."""
-    return "\n".join(
-        f'<tr><th scope="row"><bdi>{text(label)}</bdi></th><td class="share-cell">{share_bar(probability)}</td>'
-        f'<td class="num">{number(probability)}</td></tr>'
-        for label, probability in answers
-    )
 
 
 def _looks(place: int, video: VideoPage) -> str:

@@ -15,6 +15,37 @@ _WORTH_A_SEEK = 12
 """Frames that a seek must save: it empties the codec's pipeline and decodes a keyframe anew."""
 
 
+class FramePicker:
+    """Single frames of a video, each asked for when it is wanted: what comes after need not be known yet.
+
+    Frames between those asked for are not decoded where nothing depends on them, and jumped over where a keyframe
+    allows it.
+
+    Args:
+        decoder, index, lost: see :func:`fetch`.
+    """
+
+    def __init__(self, decoder: Decoder, index: FrameIndex, lost: set[int]) -> None:
+        self._decoder, self._index, self._lost = decoder, index, lost
+        self._before = decoder.decoded
+
+    @property
+    def decoded(self) -> int:
+        """Frames that were decoded so far, those on the way to the wanted ones among them."""
+        return self._decoder.decoded - self._before
+
+    def __call__(self, position: int) -> av.VideoFrame:
+        """The frame at a position, as it was decoded."""
+        wanted = np.array([position], np.int64)
+        ticks = int(self._index.ticks[position])
+        if len(self._index.keyframes):
+            self._decoder.needed, self._decoder.needed_until = {ticks}, ticks
+        try:
+            return next(fetch(self._decoder, self._index, wanted, self._lost))
+        finally:
+            self._decoder.needed = None
+
+
 def fetch(decoder: Decoder, index: FrameIndex, wanted: IntArray, lost: set[int]) -> Iterator[av.VideoFrame]:
     """Yield the frames at the ascending positions ``wanted``, continuing from wherever ``decoder`` stands.
 

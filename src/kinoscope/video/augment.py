@@ -165,7 +165,7 @@ def evaluation_view(clip: Frame, size: int) -> Frame:
 
 def crop_and_resize(clip: Frame, box: tuple[int, int, int, int], size: int, *, flip: bool = False) -> Frame:
     """The pixels in a box, bicubic, mirrored if asked. Shape: [T, h, w, 3] -> [T, size, size, 3]."""
-    cv2 = _opencv()
+    cv2 = opencv()
     top, left, height, width = box
     out = np.empty((len(clip), size, size, 3), np.uint8)
     for frame, result in zip(clip[:, top : top + height, left : left + width], out, strict=True):
@@ -196,12 +196,12 @@ def draw_jitter(rng: np.random.Generator) -> Jitter:
 
 def _brighten(clip: Frame, factor: float) -> Frame:
     table = _table(np.arange(256) * factor)
-    return _opencv().LUT(_tall(clip), table).reshape(clip.shape)
+    return opencv().LUT(_tall(clip), table).reshape(clip.shape)
 
 
 def _contrast(clip: Frame, factor: float) -> Frame:
     """Move every frame away from its mean grey, or towards it."""
-    cv2 = _opencv()
+    cv2 = opencv()
     out = np.empty_like(clip)
     for frame, result in zip(clip, out, strict=True):
         grey = float(np.dot(cv2.mean(frame)[:3], _GREYS))
@@ -212,11 +212,11 @@ def _contrast(clip: Frame, factor: float) -> Frame:
 def _saturate(clip: Frame, factor: float) -> Frame:
     """Move every pixel away from its grey, or towards it."""
     mixture = factor * np.eye(3) + (1 - factor) * np.tile(_GREYS, (3, 1))
-    return _opencv().transform(_tall(clip), mixture.astype(np.float32)).reshape(clip.shape)
+    return opencv().transform(_tall(clip), mixture.astype(np.float32)).reshape(clip.shape)
 
 
 def _turn_hue(clip: Frame, turn: float) -> Frame:
-    cv2, steps = _opencv(), round(turn * 256) % 256  # a full circle has 256 steps: bytes wrap as hues do
+    cv2, steps = opencv(), round(turn * 256) % 256  # a full circle has 256 steps: bytes wrap as hues do
     if not steps:
         return clip  # hue, saturation and value in bytes are not exact: not there and back for nothing
     colours = cv2.cvtColor(_tall(clip), cv2.COLOR_RGB2HSV_FULL)
@@ -225,7 +225,7 @@ def _turn_hue(clip: Frame, turn: float) -> Frame:
 
 
 def _blur(clip: Frame, sigma: float) -> None:
-    cv2 = _opencv()
+    cv2 = opencv()
     for frame in clip:
         cv2.GaussianBlur(frame, (0, 0), sigma, dst=frame)
 
@@ -250,7 +250,7 @@ _MIRRORED = _mirrored()
 
 
 @cache
-def _opencv() -> Any:
+def opencv() -> Any:
     """OpenCV, kept to one thread."""
     import cv2
 

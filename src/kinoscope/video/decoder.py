@@ -71,6 +71,8 @@ class Decoder:
         """While set: timestamps of frames that are needed. Those of others on which nothing depends are not decoded."""
         self.needed_until = 0
         """Frames after this timestamp are decoded in any case: the next request is likely to want them."""
+        self.decoded = 0
+        """Frames that came out so far, through all that was rewound and sought."""
         self._open()
 
     def _open(self) -> None:
@@ -149,6 +151,7 @@ class Decoder:
                 ticks = self.ticks + 1 if stamp is None else stamp
                 if earliest is None or self.by_slot or ticks >= earliest:  # else it leans on what was before the seek
                     self.ticks = ticks
+                    self.decoded += 1
                     yield frame
 
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:

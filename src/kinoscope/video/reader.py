@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DamagedVideoWarning, OptionError, VideoError
-from .access import fetch
+from .access import FramePicker, fetch
 from .decoder import Decoder
 from .index import FrameIndex, build_index
 from .opening import decode_threads, origin_of
@@ -88,8 +88,9 @@ class Video:
         """Clockwise turn that was applied to the frames, in degrees: 0, 90, 180 or 270."""
         self.pixel_aspect = float(stream.sample_aspect_ratio or 1)
         """Width of a stored pixel over its height; 1 for square pixels."""
-        self._stored = (first.height, first.width)
-        self.size = layout(self._stored, self.rotation, None).size
+        self.stored_size = (first.height, first.width)
+        """Height and width of frames as they lie in the file, before they are turned upright, in pixels."""
+        self.size = layout(self.stored_size, self.rotation, None).size
         """Height and width of upright frames, in pixels."""
         self._origin = origin_of(self._idle.container, stream)
 
@@ -145,7 +146,7 @@ class Video:
                 f"there is no frame {outside[0]}: the video has frames 0 to {len(self) - 1}", where=self.path
             )
         wanted, rows = np.unique(positions, return_inverse=True)
-        height, width = layout(self._stored, self.rotation, size).size
+        height, width = layout(self.stored_size, self.rotation, size).size
         frames = np.empty((len(positions), height, width, 3), np.uint8)  # [T, H, W, 3]
         order = np.argsort(rows, kind="stable")
         bounds = np.searchsorted(rows[order], np.arange(len(wanted) + 1))
@@ -171,6 +172,17 @@ class Video:
         """Position of the frame on display at each moment, without decoding (see :meth:`frames_at`). Shape: [N]."""
         index = self._indexed()
         return displayed(index.times, seconds, tolerance=index.tolerance)
+
+    @contextmanager
+    def picker(self) -> Iterator[FramePicker]:
+        """Lend what gives single frames as they were decoded, one position at a time, for who decides as it goes.
+
+        Positions ascend; a frame that cannot be decoded is replaced by the one before it, and told as damage.
+        """
+        index = self._indexed()
+        with self._decoder() as decoder:
+            yield FramePicker(decoder, index, self._lost)
+        self._report_lost()
 
     # ---- frames in a row -----------------------------------------------------------------------------------------
 
@@ -279,7 +291,7 @@ class Video:
         return np.arange(first, last + 1)
 
     def _stream_all(self, size: Size) -> Iterator[tuple[Frame, float]]:
-        scaler = Scaler(layout(self._stored, self.rotation, size))
+        scaler = Scaler(layout(self.stored_size, self.rotation, size))
         for frame, time in self._decode_all():
             yield scaler(frame), time
 
@@ -321,16 +333,13 @@ class Video:
             yield FrameBatch(np.stack([frame for frame, _ in shown]), np.asarray([time for _, time in shown]))
 
     def _fetch(self, wanted: IntArray, size: Size) -> Iterator[Frame]:
-        index, scaler = self._indexed(), Scaler(layout(self._stored, self.rotation, size))
+        index, scaler = self._indexed(), Scaler(layout(self.stored_size, self.rotation, size))
         if not len(wanted):
             return
         with self._decoder() as decoder:
             for frame in fetch(decoder, index, wanted, self._lost):
                 yield scaler(frame)
-            if self._lost:
-                first = float(index.times[min(self._lost)])
-                lost = f"{len(self._lost)} of {len(index.times)} frames cannot be decoded, the first at {first:.3f} s"
-                self._report(lost)
+            self._report_lost()
 
     @contextmanager
     def _decoder(self) -> Iterator[Decoder]:
@@ -349,6 +358,12 @@ class Video:
                 self._idle = decoder
             else:
                 decoder.close()
+
+    def _report_lost(self) -> None:
+        if self._lost:
+            times = self.times
+            first = float(times[min(self._lost)])
+            self._report(f"{len(self._lost)} of {len(times)} frames cannot be decoded, the first at {first:.3f} s")
 
     def _report(self, damage: str | None) -> None:
         """Remember damage; warn the first time."""

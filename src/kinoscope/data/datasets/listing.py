@@ -21,6 +21,8 @@ class Row:
     end: float | None = None
     where: str | Path | None = None
     """The file, or ``file:line``, that says so."""
+    also: tuple[str, ...] = ()
+    """Further labels of the video, sorted, without ``label``."""
 
 
 @dataclass(frozen=True)

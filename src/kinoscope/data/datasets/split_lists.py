@@ -1,4 +1,4 @@
-"""Numbered split files of UCF101 and HMDB51: where they lie, and their lines."""
+"""Lists that divide a data set, as text files: where they lie, and their lines."""
 
 from __future__ import annotations
 
@@ -26,12 +26,21 @@ def lines_of(path: Path) -> Iterator[tuple[str, int | None, str]]:
     Raises:
         AnnotationError: the list cannot be read.
     """
+    for text, where in text_lines(path):
+        match = _LINE.fullmatch(text)
+        file = match["file"] if match else text
+        yield file.replace("\\", "/"), int(match["number"]) if match else None, where
+
+
+def text_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Every line that is not blank, without blanks around it, and the ``file:line`` it stands on.
+
+    Raises:
+        AnnotationError: the file cannot be read.
+    """
     for line, text in enumerate(read_text(path).splitlines(), 1):
-        if not text.strip():
-            continue
-        match = _LINE.fullmatch(text.strip())
-        file = match["file"] if match else text.strip()
-        yield file.replace("\\", "/"), int(match["number"]) if match else None, f"{path}:{line}"
+        if text.strip():
+            yield text.strip(), f"{path}:{line}"
 
 
 def check_split(split: int, known: list[int], folder: Path) -> None:

@@ -86,7 +86,6 @@ class _VectorVideo(Video):
         if self._idle is not None:
             self._idle.close()
         self._idle = self._vectors = _VectorDecoder(self.path, 1)
-        self.stored = self._stored
 
     def shown(self) -> Iterator[_Shown]:
         """Every frame, as it is shown."""
@@ -110,7 +109,7 @@ def vector_flow(path: Path, size: tuple[int, int] | None = None) -> Iterator[tup
         VideoError: the codec gives no vectors, or the file has none.
     """
     with closing(_VectorVideo(path)) as video:
-        cells = tuple(-(-side // _CELL) for side in video.stored)
+        cells = tuple(-(-side // _CELL) for side in video.stored_size)
         field = np.zeros((*cells, 2), np.float32)  # [h, w, 2], in stored pixels per second
         before: float | None = None
         found, frames = False, 0
@@ -120,7 +119,7 @@ def vector_flow(path: Path, size: tuple[int, int] | None = None) -> Iterator[tup
             field = np.where(covered[..., None], speed, field)
             if before is not None:
                 yield (
-                    _upright(field * np.float32(time - before), video.stored, video.rotation, size or video.size),
+                    _upright(field * np.float32(time - before), video.stored_size, video.rotation, size or video.size),
                     before,
                 )
             before = time

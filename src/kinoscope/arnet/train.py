@@ -1,0 +1,317 @@
+"""Training an AR-Net: three stages, each a run of its own that can be resumed; then the curve of what its knobs cost.
+
+    parts = training_clips(read_labelled_clips("labels.csv"))
+    trained = train_arnet(parts, "runs/ar")
+
+By default the networks of frames stay as they were published: their features are computed once, and what learns is
+small. With ``finetune`` everything learns, as published; that wants a GPU.
+
+Not supported: several devices.
+
+Source: AR-Net sheet, section 5.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..data.clip_parts import Parts, gathered
+from ..data.labelled_clips import LabelledClip
+from ..encoders.image_nets import build_image_net, image_net
+from ..encoders.sampling import Runtime
+from ..engine import LoopOptions, fit
+from ..engine.calibration import temperature
+from ..engine.resume import CHECKPOINT
+from ..engine.seeds import seed_weights
+from ..errors import AnnotationError, KinoscopeError, OutputError
+from ..wording import plural
+from .costs import CostTable, cost_table
+from .curve import dense_answers, guarded, measure_curve, segments_tried
+from .looks import Looks, Wanted
+from .model import AdaptiveRecognizer, Featureless, build_network
+from .network import ArNet, FrameClassifier, most_probable
+from .networks import Networks
+from .options import ArNetOptions, ArNetTraining
+from .stages import Evaluate, Joint, JointTask, Single, SingleTask, VideoTask, collapse_told
+
+_EXAMPLES = 8
+_SINGLE, _JOINT, _TUNE = "single", "joint", "tune"
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a training computes, and whether it goes on."""
+
+    resume: bool = False
+    workers: int = 0
+    device: str = "auto"
+    runtime: Runtime = "auto"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+
+@dataclass(frozen=True)
+class TrainedArNet:
+    """What came of a training."""
+
+    recognizer: AdaptiveRecognizer
+    parts: Parts
+    """Without the clips whose videos could not be read."""
+    validation: np.ndarray
+    """Logits of the validation clips, as in use. Shape: [M, K]."""
+    test: np.ndarray
+    """Probabilities of the test clips, as in use. Shape: [N, K]."""
+    usage: Mapping[str, float]
+    """Share of the candidate frames of test clips (else of validation clips) that each action took."""
+    gmac: float
+    """Mean of a test clip (else of a validation clip)."""
+    parameters: int
+    """That learned."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Clips that could not be looked at, and why."""
+    remarks: tuple[str, ...] = ()
+    """What a user should know of the training."""
+
+
+def train_arnet(
+    parts: Parts,
+    out: str | Path,
+    options: ArNetOptions = ArNetOptions(),
+    training: ArNetTraining = ArNetTraining(),
+    *,
+    finetune: bool = False,
+    weights: Mapping[str, Path] | None = None,
+    looks: str | Path | None = None,
+    where: Where = Where(),
+) -> TrainedArNet:
+    """Train, and leave the recogniser and the records of the runs in ``out``.
+
+    Args:
+        finetune: train the networks of frames too.
+        weights: checkpoints that networks begin with, by their names.
+        looks: folder for what was seen of the videos; by default ``out/looks``.
+
+    Raises:
+        AnnotationError, OptionError: what cannot be trained on, with the cure.
+        OutputError: ``out`` cannot be written, or already holds a run.
+    """
+    out = Path(out)
+    _claim(out, where.resume)
+    seed_weights(training.seed)
+    nets = [build_image_net(name, (weights or {}).get(name)) for name, _ in options.views]
+    frozen = Networks(
+        build_network(options, len(parts.classes), nets).eval(),
+        options,
+        device=where.device,
+        runtime=where.runtime if not weights else "torch",
+        cache_names=tuple(f"{name}-{image_net(name).weight_hash}" for name, _ in options.views),
+    )
+    seen = Looks(Path(looks or out / "looks"), options, training, None if finetune else frozen)
+    parts, missing = looked_at(parts, seen, options)
+    training = training.resolved(len(parts.train))
+    run = Run(parts, out, options, training, seen, nets if finetune else None, cost_table(frozen.network), where)
+    network, collapse = run.stages()
+    held = parts.validation or parts.train
+    measured_on = f"{plural(len(held), 'clip')} of the {'validation' if parts.validation else 'training'} part"
+    curve = measure_curve(network, seen, held, run.evaluator(held), run.costs, segments_tried(options.segments))
+    validation, usage, gmac = run.judged(network, parts.validation)
+    test, test_usage, test_gmac = run.judged(network, parts.test)
+    recognizer = AdaptiveRecognizer(
+        _whole(network.network, nets, learned=finetune),
+        options,
+        parts.classes,
+        learned=finetune,
+        temperature=temperature(validation.numpy(), parts.numbers(parts.validation)),
+        curve=curve,
+        curve_of=measured_on,
+        several=_several(parts),
+        examples=[str(clip.path.resolve()) for clip in (*parts.test, *parts.validation)[:_EXAMPLES]],
+        device=where.device,
+        runtime=where.runtime,
+    )
+    recognizer.save(out)
+    if parts.test:
+        usage, gmac = test_usage, test_gmac
+    remarks = tuple(collapse_told(each, recognizer.actions) for each in collapse)
+    learned = sum(p.numel() for name, p in network.named_parameters() if finetune or ".net." not in name)
+    probabilities = recognizer.probabilities(test) if len(test) else np.empty((0, len(parts.classes)))
+    return TrainedArNet(recognizer, parts, validation.numpy(), probabilities, usage, gmac, learned, missing, remarks)
+
+
+class Run:
+    """The three stages over one set of looks.
+
+    Args:
+        nets: networks of frames that learn, in the order of ``options.views``; none where features are at hand.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        out: Path,
+        options: ArNetOptions,
+        training: ArNetTraining,
+        looks: Looks,
+        nets: Sequence[nn.Module] | None,
+        costs: CostTable,
+        where: Where,
+    ) -> None:
+        self.parts, self.out, self.options, self.training = parts, out, options, training
+        self.looks, self.nets, self.costs, self.where = looks, nets, costs, where
+        self.names = [name for name, _ in options.views]
+
+    def stages(self) -> tuple[Joint, list[str]]:
+        """Run what is not done yet; gives the network, and the action that the policy collapsed to, if it did."""
+        seed_weights(self.training.seed)
+        network = build_network(self.options, len(self.parts.classes), self.nets_or_stubs())
+        if self.nets is None:
+            standardize([*network.backbones, network.policy], self.looks, self.parts.train)
+        for number, (name, size) in enumerate(self.options.views[:-1]):
+            part = network.backbones[number]
+            assert isinstance(part, FrameClassifier)
+            single = SingleTask(Single(part, name), *self.learned_from(), which=number)
+            answer = self.fit(single, f"{_SINGLE}-{number}", self.training.single_epochs, f"1/3 {name} at {size} px")
+            assert isinstance(answer, Single)
+            network.backbones[number] = answer.part
+        costs = self.costs.relative() if self.training.costs == "relative" else self.costs
+        per_action = costs.per_action(self.options.actions)
+        joint = JointTask(Joint(network, self.names), per_action, self.options, *self.learned_from())
+        answer = self.fit(joint, _JOINT, self.training.joint_epochs, "2/3 policy and backbones together")
+        if self.training.tune_epochs:
+            assert isinstance(answer, Joint)
+            tune = JointTask(answer, per_action, self.options, *self.learned_from(), tunes=True)
+            answer = self.fit(tune, _TUNE, self.training.tune_epochs, "3/3 backbones under the policy")
+        assert isinstance(answer, Joint)
+        return answer, [joint.collapse] if joint.collapse else []
+
+    def learned_from(self) -> tuple[Any, ...]:
+        """What every task is given: looks, clips with their classes, validation clips with their scores, the recipe."""
+        parts = self.parts
+        held = list(parts.validation)
+        return self.looks, parts.train, parts.numbers(parts.train), held, self.evaluator(held), self.training
+
+    def fit(self, task: VideoTask, name: str, epochs: int, title: str) -> nn.Module:
+        """Run one training, or what is left of it; gives the network that counts, on the CPU."""
+        training, where = self.training, self.where
+        loop = LoopOptions(
+            epochs=epochs,
+            batch_size=min(training.batch_size, len(task)),
+            accumulate=training.accumulate,
+            seed=training.seed,
+            workers=where.workers,
+            clip_gradients=training.clip_gradients,
+            accelerator=where.device,
+            precision=where.precision,
+        )
+        settings = {**task.settings(), "networks": asdict(self.options), "learns": self.nets is not None}
+        fit(task, self.out / "stages" / name, loop, resume=True, settings=settings, title=title)
+        answer = task.answer
+        if not all(bool(parameter.isfinite().all()) for parameter in answer.parameters()):
+            cure = "lower the learning rates"
+            raise KinoscopeError("the weights are no finite numbers", where=self.out / "stages" / name, cure=cure)
+        return answer.requires_grad_(True)
+
+    def evaluator(self, clips: Sequence[LabelledClip]) -> Evaluate:
+        """Scores logits of ``clips``: mAP where videos may have several labels, else accuracy."""
+        truth, classes = self.parts.numbers(clips), self.parts.classes
+        several = _several(self.parts)
+
+        def evaluate(logits: Tensor) -> dict[str, float]:
+            right = float((logits.argmax(dim=1).numpy() == truth).mean())
+            if not several:
+                return {"score": right, "accuracy": right}
+            from ..evaluate.clip_map import clip_map, truth_matrix  # only scoring needs the evaluator
+
+            known = [[label for label in clip.labels if label in classes] for clip in clips]
+            found = clip_map(logits.double().softmax(dim=1).numpy(), truth_matrix(known, classes)).map_present / 100
+            return {"score": found, "accuracy": right, "map": found}
+
+        return evaluate
+
+    def judged(self, network: Joint, clips: Sequence[LabelledClip]) -> tuple[Tensor, dict[str, float], float]:
+        """Logits of clips as in use [N, K], the share of each action, and mean GMAC."""
+        actions = self.options.actions
+        if not clips:
+            return torch.empty(0, len(self.parts.classes)), {}, 0.0
+        features, logits = dense_answers(network, self.looks, clips, self.options.segments)
+        with torch.no_grad():
+            decisions = network.network.decide(features, most_probable())
+        usage = decisions.taken.mean(dim=(0, 1)).tolist()
+        used = decisions.taken[:, :, : actions.own].sum(dim=(0, 1)).tolist()
+        gmac = self.costs.gmac(int(decisions.consulted.sum()), used) / len(clips)
+        return guarded(logits, decisions), dict(zip(actions.names, usage, strict=True)), gmac
+
+    def nets_or_stubs(self) -> list[nn.Module]:
+        """Networks of frames that learn, or what stands in their place where features are at hand."""
+        if self.nets is not None:
+            return [copy.deepcopy(net) for net in self.nets]
+        first = self.looks.evaluate(self.parts.train[0], self.options.segments)
+        return [Featureless(int(features.shape[1])) for features in first]
+
+
+def looked_at(parts: Parts, looks: Looks, options: ArNetOptions) -> tuple[Parts, dict[str, str]]:
+    """Look at all clips; gives the parts without those that cannot be read, and why they cannot."""
+    curve = set(segments_tried(options.segments))
+    several = tuple(sorted(curve))
+    held = parts.validation or parts.train
+    once = (options.segments,)
+    wanted = [Wanted(clip, True, several if held is parts.train else once) for clip in parts.train]
+    wanted += [Wanted(clip, False, several) for clip in parts.validation]
+    wanted += [Wanted(clip, False, once) for clip in parts.test]
+    failed = looks.prepare(wanted)
+    if not failed:
+        return parts, failed
+
+    def readable(part: Sequence[LabelledClip]) -> list[LabelledClip]:
+        return [clip for clip in part if clip.name not in failed]
+
+    told = f"{parts.reason}; {plural(len(failed), 'clip')} that cannot be read left out"
+    try:
+        return gathered(readable(parts.train), readable(parts.validation), readable(parts.test), told), failed
+    except AnnotationError as error:
+        first = next(iter(failed.values()))
+        problem = f"{plural(len(failed), 'clip')} cannot be read ({first}), and of what is left {error.problem}"
+        raise AnnotationError(problem, cure="see: kinoscope probe VIDEOS") from error
+
+
+def _claim(out: Path, resume: bool) -> None:
+    """Refuse a folder with a run in it, unless that is to go on."""
+    if not resume and any((out / "stages").glob(f"*/{CHECKPOINT}")):
+        cure = "continue it with --resume, or delete this folder, or choose another"
+        raise OutputError("already holds a run", where=out, cure=cure)
+
+
+def _several(parts: Parts) -> bool:
+    return any(len(clip.labels) > 1 for part in (parts.train, parts.validation, parts.test) for clip in part)
+
+
+def standardize(heads: Sequence[nn.Module | None], looks: Looks, clips: Sequence[LabelledClip]) -> None:
+    """Let every head see features with mean 0 and deviation 1, as those of the training clips have.
+
+    Args:
+        heads: in the order of ``options.views``; None for views that no head looks at.
+    """
+    rows = [looks.evaluate(clip, looks.options.segments) for clip in clips]
+    for number, part in enumerate(heads):
+        if part is not None:
+            features = np.concatenate([each[number] for each in rows]).astype(np.float64)  # [N · T, C]
+            part.center.copy_(torch.from_numpy(features.mean(axis=0)))  # type: ignore[union-attr,operator]  # a buffer
+            part.scale.copy_(torch.from_numpy(features.std(axis=0)).clamp_min(_LEAST_SCALE))  # type: ignore[union-attr,operator]
+
+
+def _whole(network: ArNet, nets: Sequence[nn.Module], *, learned: bool) -> ArNet:
+    """The network with real networks of frames in the place of stubs."""
+    if not learned:
+        for part, net in zip((*network.backbones, network.policy), nets, strict=True):
+            part.net = net  # type: ignore[union-attr]  # it is a module
+    return network.requires_grad_(False).eval()
+
+
+_LEAST_SCALE = 1e-3
