@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .arnet.model import KIND as ARNET
+from .arnet.model import AdaptiveRecognizer, load_adaptive
 from .bert3d.recognizer import KIND as RECOGNIZER
 from .bert3d.recognizer import TrainedRecognizer, load_recognizer
 from .data.features import Features
@@ -135,18 +137,23 @@ def class_probabilities(encoder: Encoder, features: Features) -> np.ndarray:
         return encoder.classify(rows).softmax(dim=1).cpu().numpy()  # [T, C] -> [T, K]
 
 
-def load(folder: str | Path, *, device: str = "auto", runtime: Runtime = "auto") -> Pipeline | TrainedRecognizer:
+def load(
+    folder: str | Path, *, device: str = "auto", runtime: Runtime = "auto"
+) -> Pipeline | TrainedRecognizer | AdaptiveRecognizer:
     """Anything that ``kinoscope train`` wrote, ready for raw video.
 
-    What ``train localize`` wrote gives a :class:`Pipeline` (``.localize(path)``), what ``train recognize`` or
-    ``kinoscope convert`` wrote a recogniser (``.recognize(path)``).
+    What ``train localize`` wrote gives a :class:`Pipeline` (``.localize(path)``), what ``train recognize``, ``train
+    arnet`` or ``kinoscope convert`` wrote a recogniser (``.recognize(path)``; with an AR-Net also ``budget="0.5s"``).
 
     Raises:
         WeightError: not a model, or one whose encoder Kinoscope does not have.
     """
     config = peek_config(Path(folder) / CONFIG)
-    if isinstance(config, dict) and config.get("kind") == RECOGNIZER:
+    kind = config.get("kind") if isinstance(config, dict) else None
+    if kind == RECOGNIZER:
         return load_recognizer(folder, device=device, runtime=runtime)
+    if kind == ARNET:
+        return load_adaptive(folder, device=device, runtime=runtime)
     return load_localizer(folder, device=device, runtime=runtime)
 
 

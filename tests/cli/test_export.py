@@ -19,6 +19,7 @@ from kinoscope.export import Exportable, ExportedModel, write
 from kinoscope.export.onnx_file import write_onnx
 
 from ..encoders import tiny
+from ..export import made_arnet
 from ..folders import files_below
 from .conftest import Run
 
@@ -124,3 +125,63 @@ def test_a_recogniser_is_compared_on_its_own_videos(run: Run, here: Path) -> Non
 def test_made_clips_stand_in_for_real_ones(run: Run, here: Path) -> None:
     answer = run("export", "tiny-clips", "--to", "onnx", "--clips", 3)
     assert answer.code == 0 and "3 made clips, for want of real ones" in answer.out
+
+
+# --- an AR-Net -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def adaptive(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a tiny AR-Net that was tested on the videos."""
+    made_arnet.install(monkeypatch)
+    made_arnet.saved(here / "ar", examples=("videos/0.mp4", "videos/2.mp4", "gone.mp4"))
+    return here
+
+
+def test_an_adaptive_recogniser_becomes_a_folder(run: Run, adaptive: Path) -> None:
+    answer = run("export", "ar", "--to", "onnx", "--check")
+    assert answer.code == 0, answer.err
+    for word in ("on frames of 2 of its own videos", "frames-0-tiny-48", "step", "whole videos", "100.0%", "ar-onnx"):
+        assert word in answer.out
+    assert sorted(path.name for path in (adaptive / "ar-onnx").iterdir())[:2] == ["README.md", "frames-0-tiny-48.onnx"]
+    assert "ar-onnx: is there already" in run("export", "ar", "--to", "onnx").err
+    words = ("export", "ar", "--to", "onnx", "--out", "ar-onnx", "--overwrite", "--check-on", "videos", "--json")
+    found = json.loads(run(*words).out)
+    assert found["folder"] == "ar-onnx" and found["kind"] == "arnet" and found["on"] == "videos of videos"
+    assert found["check"]["loop"]["videos"] == 3 and found["check"]["loop"]["same_actions"] == 1
+    assert found["check"]["programs"]["frames-1-tiny-40"]["logits"]["relative"] < 1e-4
+
+
+def test_an_adaptive_recogniser_without_a_comparison(run: Run, adaptive: Path) -> None:
+    answer = run("export", "ar", "--to", "onnx", "--no-check", "--out", "b")
+    assert answer.code == 0 and "not compared" in answer.err and "check" in (adaptive / "b/model.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--part", "head"), "is exported whole"),
+        (("--fps", "3"), "takes the frames of its training"),
+        (("--clips", "0"), "--clips is 0"),
+        (("--out", "ar"), "is there already"),
+        (("--out", "ar", "--overwrite"), "is no export"),
+        (("--out", "ar.onnx"), "becomes a folder"),
+        (("--int8", "--calibrate", "videos"), "int8 is for OpenVINO"),
+        (("--check-on", "nowhere"), "no such file or folder"),
+    ],
+)
+def test_refusals_for_an_adaptive_recogniser(run: Run, adaptive: Path, words: tuple[str, ...], problem: str) -> None:
+    before = files_below(adaptive)
+    answer = run("export", "ar", "--to", "onnx", *words)
+    assert answer.code == 2 and problem in answer.err, answer.err
+    assert files_below(adaptive) == before
+
+
+@pytest.mark.slow
+def test_an_adaptive_recogniser_in_eight_bits(run: Run, adaptive: Path) -> None:
+    pytest.importorskip("openvino")
+    pytest.importorskip("nncf")
+    words = ("export", "ar", "--to", "openvino", "--int8", "--calibrate", "videos", "--least-agreement", "0")
+    answer = run(*words)
+    assert answer.code == 0 and "on frames of 1 videos of videos" in answer.out, answer.err
+    assert (adaptive / "ar-int8" / "step.xml").is_file()

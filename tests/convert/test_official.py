@@ -61,7 +61,7 @@ class _Hostile:
         return os.system, (self.command,)
 
 
-@pytest.mark.parametrize("source", ["sola", "actionformer", "bert3d-i3d-frmb", "slowfast-50"])
+@pytest.mark.parametrize("source", ["sola", "actionformer", "arnet", "bert3d-i3d-frmb", "slowfast-50"])
 def test_a_hostile_pickle_is_refused_and_nothing_is_executed(tmp_path: Path, source: str) -> None:
     trace = tmp_path / "executed"
     for name, write in {

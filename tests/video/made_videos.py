@@ -3,7 +3,7 @@ to compare with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -43,6 +43,7 @@ def make(
     sound: bool = False,
     size: tuple[int, int] = (HEIGHT, WIDTH),
     pixels: str = "yuv420p",
+    picture: Callable[[int, int, int], np.ndarray] = draw,
     **options: str,
 ) -> Path:
     """Write a video; ``ticks`` are display times in units of ``base`` for a variable rate."""
@@ -55,7 +56,7 @@ def make(
         stream.time_base = stream.codec_context.time_base = base
         audio = container.add_stream("aac", rate=8000, layout="mono") if sound else None
         for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(draw(number, *size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture(number, *size), format="rgb24")
             frame = frame.reformat(format=pixels)
             frame.pts, frame.time_base = (ticks[number] if ticks else number), base
             container.mux(stream.encode(frame))

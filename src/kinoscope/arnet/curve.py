@@ -55,7 +55,7 @@ def measure_curve(
 
     Args:
         clips: not learned from, where there are any.
-        evaluate: logits [M, K] -> scores; ``score`` counts.
+        evaluate: logits [M, K] -> ``score`` and ``loss``.
         segments: see :func:`segments_tried`.
     """
     network = network.cpu().eval()
@@ -67,12 +67,19 @@ def measure_curve(
             decisions = network.network.decide(features, most_probable(bias * per_action))
             used = decisions.taken[:, :, : actions.answers].sum(dim=1)  # [M, L + 1]
             consulted = decisions.consulted.sum(dim=1).float()  # [M]
-            score = evaluate(guarded(logits, decisions))["score"]
             gmac = consulted * costs.policy + (used[:, :-1] * torch.tensor(costs.backbones)).sum(dim=1)  # [M]
-            setting = Setting(
-                count, bias, score, float(gmac.mean()), float(consulted.mean()), tuple(used.mean(dim=0).tolist())
+            scores = evaluate(guarded(logits, decisions))
+            found.append(
+                Setting(
+                    frames=count,
+                    bias=bias,
+                    score=scores["score"],
+                    loss=scores["loss"],
+                    gmac=float(gmac.mean()),
+                    consulted=float(consulted.mean()),
+                    used=tuple(used.mean(dim=0).tolist()),
+                )
             )
-            found.append(setting)
     return frontier(found)
 
 

@@ -201,9 +201,13 @@ class Engine:
             try:
                 with course.clock(DECODE):
                     frame = course.picker(int(course.positions[course.at]))
-                    views.append(course.glass.view(frame, self.actions.policy_size))
+                    if not course.job.spending.dense:
+                        views.append(course.glass.view(frame, self.actions.policy_size))
             except VideoError as error:
                 course.failed, course.over = error, True
+                continue
+            if course.job.spending.dense:
+                self._do(course, 0, frame, waiting)
                 continue
             frames.append(frame)
             still.append(course)
@@ -312,7 +316,7 @@ class Engine:
             used[min(action, self.actions.own)] += 1
         spent = Spent(
             candidates=len(course.positions),
-            consulted=len(course.asked),
+            consulted=0 if course.job.spending.dense else len(course.asked),
             used=tuple(used),
             decoded=course.picker.decoded,
             gmac=course.gmac,
@@ -326,10 +330,11 @@ class Engine:
         times: FloatArray = course.video.times[course.positions]
         found, action = [], None
         for at, moment in enumerate(times.tolist()):
-            consulted = at in course.asked
-            if consulted:
+            asked = at in course.asked
+            if asked:
                 action = course.asked[at]
-            reached = consulted or (action is not None and at < course.at)
+            reached = asked or (action is not None and at < course.at)
+            consulted = asked and not course.job.spending.dense
             found.append(Step(moment, action if reached else None, consulted, course.answers.get(at)))
         return tuple(found)
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from ..data.labelled_clips import LabelledClip
-from ..encoders.image_nets import image_net
 from ..errors import DamagedVideoWarning, KinoscopeError, VideoError
 from ..files import atomic_path
 from ..progress import progress
@@ -56,10 +55,19 @@ class Looks:
         options: which networks see what.
         training: how random views are drawn.
         networks: that make features; none keeps pixels, for networks that learn.
+        hashes: of their weights, so that features of other ones are made anew.
     """
 
-    def __init__(self, folder: Path, options: ArNetOptions, training: ArNetTraining, networks: Networks | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        options: ArNetOptions,
+        training: ArNetTraining,
+        networks: Networks | None,
+        hashes: Sequence[str] = (),
+    ) -> None:
         self.folder, self.options, self.training, self.networks = folder, options, training, networks
+        self.hashes = list(hashes) if networks is not None else []
         self._held: dict[Path, Mapping[str, np.ndarray]] = {}
         self._bytes = 0
 
@@ -95,6 +103,7 @@ class Looks:
     # ---- making ------------------------------------------------------------------------------------------------------
 
     def _make(self, wanted: Wanted) -> None:
+        wanted = self._with_what_is_there(wanted)
         clip, found = wanted.clip, dict[str, np.ndarray]()
         part = None if clip.start is None or clip.end is None else (clip.start, clip.end)
         with warnings.catch_warnings(), open_video(clip.path) as video:
@@ -113,7 +122,7 @@ class Looks:
         size = scaled_size(video.size, round(max(self.options.sizes) / self.options.crop))
         drawn = []
         for view in range(self.training.views):
-            rng = _rng(self.training.seed, name, view)
+            rng = _rng(name, view)
             positions = candidates(video, self.options.segments, part, rng)
             frames = video.frames_by_index(positions, size=size).frames  # [T, h, w, 3]
             drawn.append(frames if self.networks is None else self._views_of(frames, rng))
@@ -146,13 +155,18 @@ class Looks:
     def _mark(self, wanted: Wanted) -> dict[str, Any]:
         """What decides the content of a file."""
         clip, options, training = wanted.clip, self.options, self.training
-        state = clip.path.stat()
-        drawn = [training.views, training.seed, training.flip, options.segments]
+        try:
+            state = clip.path.stat()
+            source = [state.st_size, state.st_mtime_ns, clip.start, clip.end]
+        except OSError:  # told when it is looked at
+            source = []
+        drawn = [training.views, training.flip, options.segments]
         return {
             "version": _VERSION,
             "name": clip.name,
-            "source": [state.st_size, state.st_mtime_ns, clip.start, clip.end],
-            "views": [[name, size, image_net(name).weight_hash] for name, size in options.views],
+            "source": source,
+            "views": [list(view) for view in options.views],
+            "weights": self.hashes,
             "glass": [options.kernel, options.crop],
             "features": self.networks is not None,
             "segments": list(wanted.segments),
@@ -161,17 +175,27 @@ class Looks:
 
     def _is_made(self, wanted: Wanted) -> bool:
         """Whether a file holds all that is wanted, perhaps more."""
+        mark, made = self._mark(wanted), self._made(wanted.clip)
+        enough = set(mark["segments"]) <= set(made.get("segments", ()))
+        return enough and mark["training"] in (None, made.get("training")) and _same(mark, made)
+
+    def _with_what_is_there(self, wanted: Wanted) -> Wanted:
+        """What is wanted, and what a file that is made again has besides: another run may want that."""
+        made = self._made(wanted.clip)
+        if not _same(self._mark(wanted), made):
+            return wanted
+        segments = tuple(sorted({*wanted.segments, *made["segments"]}))
+        return replace(wanted, segments=segments, training=wanted.training or made["training"] is not None)
+
+    def _made(self, clip: LabelledClip) -> dict[str, Any]:
+        """What a file says that it was made of; empty without one."""
         from safetensors import SafetensorError, safe_open
 
         try:
-            mark = self._mark(wanted)
-            with safe_open(self._path(wanted.clip), framework="numpy") as file:
-                made = json.loads((file.metadata() or {}).get("made", "{}"))
-        except (OSError, SafetensorError, ValueError):
-            return False
-        enough = set(mark.pop("segments")) <= set(made.pop("segments", ()))
-        drawn, has = mark.pop("training"), made.pop("training", None)
-        return enough and (drawn is None or drawn == has) and mark == made
+            with safe_open(self._path(clip), framework="numpy") as file:
+                return dict(json.loads((file.metadata() or {}).get("made", "{}")))
+        except (OSError, SafetensorError, ValueError, TypeError):
+            return {}
 
     def _read(self, clip: LabelledClip, tensor: str, row: int | None = None) -> np.ndarray:
         path = self._path(clip)
@@ -209,6 +233,12 @@ def use_views(
     return [np.stack(view) for view in views]
 
 
-def _rng(seed: int, name: str, view: int) -> np.random.Generator:
+def _same(mark: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
+    """Whether two files differ at most in how much they hold."""
+    return all(made.get(name) == value for name, value in mark.items() if name not in ("segments", "training"))
+
+
+def _rng(name: str, view: int) -> np.random.Generator:
+    """What a view shows does not depend on the run, so that runs of other seeds share it."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-    return np.random.default_rng([seed, view, int.from_bytes(digest[:8], "little")])
+    return np.random.default_rng([view, int.from_bytes(digest[:8], "little")])

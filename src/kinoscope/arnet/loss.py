@@ -29,8 +29,10 @@ def uniform_loss(usage: Tensor, norm: UniformNorm = "l2") -> Tensor:
     """L_uni: how far usage is from taking every action alike. Shape: [A] -> [].
 
     ``l2`` as in the released code, ``l1`` as in the paper; ``entropy`` is log A − H(f), which the released code has
-    behind a flag and without a gradient.
+    behind a flag and without a gradient. Usage is a share of what was done: as released, that it sums to 1 is part of
+    the gradient.
     """
+    usage = usage / usage.sum()
     away = usage - 1 / usage.shape[0]
     if norm == "l2":
         return away.norm()

@@ -98,6 +98,11 @@ class Networks:
             self._latency[number] = min(took)
         return self._latency[number]
 
+    def warm(self) -> None:
+        """Make every network ready, so that the first frame does not wait for it."""
+        for number in range(len(self._nets)):
+            self.latency(number)
+
     def _features(self, number: int, views: Frame) -> Tensor:
         pixels = torch.from_numpy(views).to(self.device, non_blocking=True)
         return self._nets[number](self._prepare[number](pixels))

@@ -42,7 +42,7 @@ def _by_operations(model: AdaptiveRecognizer, gmac: float) -> Spending:
         raise OptionError(f"the budget of {gmac:g} GMAC cannot be met", cure=_possible(model, f"{least:.3g} GMAC"))
     affordable = [setting for setting in model.curve if setting.gmac <= gmac]
     if affordable:
-        return _spending(max(affordable, key=lambda setting: (setting.score, -setting.gmac)))
+        return _spending(min(affordable, key=lambda setting: (setting.loss, setting.gmac)))
     return Spending(frames=max(1, int(gmac / least)), bias=_THRIFTY / max(model.costs.backbones))
 
 
@@ -65,7 +65,7 @@ def _by_time(model: AdaptiveRecognizer, path: Path, seconds: float, part: tuple[
 
     affordable = [setting for setting in model.curve if expected(setting) <= _MARGIN * seconds]
     if affordable:
-        return _spending(max(affordable, key=lambda setting: (setting.score, -setting.gmac)))
+        return _spending(min(affordable, key=lambda setting: (setting.loss, setting.gmac)))
     count = max(1, min(model.options.segments, int((seconds - opening) / (each + latency[-1]))))
     return Spending(frames=count, bias=_THRIFTY / max(model.costs.backbones))
 

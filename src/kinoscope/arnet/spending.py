@@ -56,6 +56,9 @@ class Spending:
     """Where every frame was skipped, take the policy's own answer to the last one it saw. Without, all classes are
     alike, as released."""
 
+    dense: bool = False
+    """Ask no policy: look at every frame at the largest size, to compare."""
+
     def __post_init__(self) -> None:
         if self.frames is not None and not 1 <= self.frames <= _MOST_FRAMES:
             raise OptionError(f"frames is {self.frames}, but must lie between 1 and {_MOST_FRAMES}")
@@ -69,6 +72,21 @@ class Spending:
             )
         if self.sample is not None and self.sample < 0:
             raise OptionError(f"sample is {self.sample}, but must be a seed from 0 on")
+
+
+@dataclass(frozen=True)
+class FollowOptions:
+    """How a stream is followed."""
+
+    every: float = 1.0
+    """Seconds between candidate frames of a stream."""
+    patience: float = 10.0
+    """Seconds without anything new after which a growing file counts as complete."""
+
+    def __post_init__(self) -> None:
+        for name in ("every", "patience"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise OptionError(f"{name} is {getattr(self, name)}, but must be a positive number of seconds")
 
 
 DEFAULT, UNBOUND = Spending(), Budget()
@@ -86,6 +104,8 @@ class Setting:
     bias: float
     score: float
     """Accuracy on single labels, mAP on several; from 0 to 1."""
+    loss: float
+    """Cross-entropy of calibrated answers: tells settings apart where few videos give equal scores, and chooses."""
     gmac: float
     """Mean of a video."""
     consulted: float
@@ -102,7 +122,7 @@ class Setting:
 def frontier(settings: list[Setting]) -> list[Setting]:
     """Those that no cheaper one equals, cheapest first."""
     kept: list[Setting] = []
-    for each in sorted(settings, key=lambda setting: (setting.gmac, -setting.score)):
-        if not kept or each.score > kept[-1].score:
+    for each in sorted(settings, key=lambda setting: (setting.gmac, setting.loss)):
+        if not kept or each.loss < kept[-1].loss:
             kept.append(each)
     return kept

@@ -121,7 +121,7 @@ class VideoTask(Task):
     ) -> None:
         self.looks, self.clips, self.labels, self.held = looks, list(clips), labels, list(held)
         self.evaluate, self.training, self.which = evaluate, training, list(which)
-        self.networks = {"network": network}
+        self.networks = {"network": network.train()}  # what an earlier stage gave does not learn any more
         self._best: BestWeights | None = None
         if self.held and training.select == "best":
             self._best = self.networks["best"] = BestWeights(network)  # type: ignore[assignment]
@@ -237,10 +237,13 @@ class JointTask(VideoTask):
         which = range(len(options.views))
         super().__init__(network, looks, clips, labels, held, evaluate, training, rate=rate, which=which)
         self.costs, self.tunes, self.actions = costs, tunes, options.actions
-        self._epoch, self._share = 0, 0.0
-        self._collapsed = 0
-        self.collapse: str | None = None
+        self._epoch = 0
+        self._watch = self.networks["watch"] = _Watch()
+
+    @property
+    def collapse(self) -> str | None:
         """The action that nearly every frame ended with, if there is one."""
+        return self.actions.names[int(self._watch.action)] if int(self._watch.epochs) >= _PATIENCE else None
 
     @property
     def tau(self) -> float:
@@ -290,11 +293,27 @@ class JointTask(VideoTask):
         if not shares or self.tunes:
             return found
         most = max(shares, key=lambda name: shares[name])
-        self._collapsed = self._collapsed + 1 if shares[most] > _COLLAPSED else 0
-        self.collapse = most if self._collapsed >= _PATIENCE else None
-        if self._collapsed == _PATIENCE:
+        self._watch.note(self.actions.names.index(most), shares[most] > _COLLAPSED)
+        if int(self._watch.epochs) == _PATIENCE:
             warnings.warn(CollapseWarning(collapse_told(most, self.actions)), stacklevel=2)
         return found
+
+
+class _Watch(nn.Module):
+    """For how many epochs a policy has done the same thing with nearly every frame; it is in every checkpoint."""
+
+    epochs: Tensor
+    action: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("epochs", "action"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.long))
+
+    def note(self, action: int, collapsed: bool) -> None:
+        """Count one more epoch, in which ``action`` was the most frequent one."""
+        self.epochs.copy_(self.epochs + 1 if collapsed else torch.zeros_like(self.epochs))
+        self.action.fill_(action)
 
 
 def collapse_told(action: str, actions: Actions) -> str:

@@ -14,6 +14,7 @@ Source: AR-Net sheet, section 5.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.clip_parts import Parts, gathered
@@ -31,7 +33,8 @@ from ..engine import LoopOptions, fit
 from ..engine.calibration import temperature
 from ..engine.resume import CHECKPOINT
 from ..engine.seeds import seed_weights
-from ..errors import AnnotationError, KinoscopeError, OutputError
+from ..errors import AnnotationError, KinoscopeError, OptionError, OutputError, WeightError
+from ..files import sha256_of, write_json
 from ..wording import plural
 from .costs import CostTable, cost_table
 from .curve import dense_answers, guarded, measure_curve, segments_tried
@@ -42,6 +45,8 @@ from .networks import Networks
 from .options import ArNetOptions, ArNetTraining
 from .stages import Evaluate, Joint, JointTask, Single, SingleTask, VideoTask, collapse_told
 
+RECIPE = "training.json"
+"""How a model was trained, beside it: so that its baselines are trained alike."""
 _EXAMPLES = 8
 _SINGLE, _JOINT, _TUNE = "single", "joint", "tune"
 
@@ -55,6 +60,22 @@ class Where:
     device: str = "auto"
     runtime: Runtime = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+
+def read_recipe(folder: str | Path) -> tuple[ArNetTraining, bool, dict[str, Path]]:
+    """How the model in a folder was trained: options, whether its networks learned, and what they began with.
+
+    Raises:
+        WeightError: not the folder of a training, or a damaged one.
+    """
+    path = Path(folder) / RECIPE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        weights = {str(name): Path(each) for name, each in found["weights"].items()}
+        return ArNetTraining(**found["training"]), bool(found["finetune"]), weights
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        cure = "give the folder that `kinoscope train arnet` wrote"
+        raise WeightError(f"does not tell how the model was trained: {error}", where=path, cure=cure) from error
 
 
 @dataclass(frozen=True)
@@ -102,70 +123,112 @@ def train_arnet(
         AnnotationError, OptionError: what cannot be trained on, with the cure.
         OutputError: ``out`` cannot be written, or already holds a run.
     """
-    out = Path(out)
-    _claim(out, where.resume)
-    seed_weights(training.seed)
-    nets = [build_image_net(name, (weights or {}).get(name)) for name, _ in options.views]
-    frozen = Networks(
-        build_network(options, len(parts.classes), nets).eval(),
-        options,
-        device=where.device,
-        runtime=where.runtime if not weights else "torch",
-        cache_names=tuple(f"{name}-{image_net(name).weight_hash}" for name, _ in options.views),
-    )
-    seen = Looks(Path(looks or out / "looks"), options, training, None if finetune else frozen)
-    parts, missing = looked_at(parts, seen, options)
-    training = training.resolved(len(parts.train))
-    run = Run(parts, out, options, training, seen, nets if finetune else None, cost_table(frozen.network), where)
+    _claim(Path(out), where.resume)
+    given = dict(weights or {})
+    run = begin(parts, out, options, training, finetune=finetune, weights=given, looks=looks, where=where)
     network, collapse = run.stages()
+    parts = run.parts
     held = parts.validation or parts.train
-    measured_on = f"{plural(len(held), 'clip')} of the {'validation' if parts.validation else 'training'} part"
-    curve = measure_curve(network, seen, held, run.evaluator(held), run.costs, segments_tried(options.segments))
+    curve = measure_curve(network, run.looks, held, run.evaluator(held), run.costs, segments_tried(options.segments))
     validation, usage, gmac = run.judged(network, parts.validation)
     test, test_usage, test_gmac = run.judged(network, parts.test)
     recognizer = AdaptiveRecognizer(
-        _whole(network.network, nets, learned=finetune),
+        _whole(network.network, run.published),
         options,
         parts.classes,
-        learned=finetune,
+        learned=finetune or bool(weights),
         temperature=temperature(validation.numpy(), parts.numbers(parts.validation)),
         curve=curve,
-        curve_of=measured_on,
+        curve_of=f"{plural(len(held), 'clip')} of the {'validation' if parts.validation else 'training'} part",
         several=_several(parts),
         examples=[str(clip.path.resolve()) for clip in (*parts.test, *parts.validation)[:_EXAMPLES]],
         device=where.device,
         runtime=where.runtime,
     )
     recognizer.save(out)
-    if parts.test:
-        usage, gmac = test_usage, test_gmac
-    remarks = tuple(collapse_told(each, recognizer.actions) for each in collapse)
-    learned = sum(p.numel() for name, p in network.named_parameters() if finetune or ".net." not in name)
-    probabilities = recognizer.probabilities(test) if len(test) else np.empty((0, len(parts.classes)))
-    return TrainedArNet(recognizer, parts, validation.numpy(), probabilities, usage, gmac, learned, missing, remarks)
+    recipe = {"training": asdict(training), "finetune": finetune, "weights": {k: str(v) for k, v in given.items()}}
+    write_json(Path(out) / RECIPE, recipe)
+    return TrainedArNet(
+        recognizer,
+        parts,
+        validation.numpy(),
+        recognizer.probabilities(test) if len(test) else np.empty((0, len(parts.classes))),
+        test_usage if parts.test else usage,
+        test_gmac if parts.test else gmac,
+        sum(p.numel() for name, p in network.named_parameters() if finetune or ".net." not in name),
+        run.missing,
+        tuple(collapse_told(each, recognizer.actions) for each in collapse),
+    )
 
 
-class Run:
-    """The three stages over one set of looks.
+def begin(
+    parts: Parts,
+    out: str | Path,
+    options: ArNetOptions,
+    training: ArNetTraining,
+    *,
+    finetune: bool = False,
+    weights: Mapping[str, Path] | None = None,
+    looks: str | Path | None = None,
+    where: Where = Where(),
+) -> Run:
+    """Look at all videos; what is learned from them comes after. See :func:`train_arnet`.
 
-    Args:
-        nets: networks of frames that learn, in the order of ``options.views``; none where features are at hand.
+    Raises:
+        OptionError: networks that neither have weights nor learn.
     """
+    out, given = Path(out), dict(weights or {})
+    names = [name for name, _ in options.views]
+    hashes = [sha256_of(given[name])[:16] if name in given else image_net(name).weight_hash for name in names]
+    if not finetune and (fresh := [name for name, known in zip(names, hashes, strict=True) if not known]):
+        cure = "give --weights, or --finetune to train them too, or --family efficientnet-lite"
+        raise OptionError(f"there are no weights for {', '.join(fresh)}, and they would stay random", cure=cure)
+    seed_weights(training.seed)
+    nets = [build_image_net(name, given.get(name)) for name in names]
+    networks = Networks(
+        build_network(options, len(parts.classes), nets).eval(),
+        options,
+        device=where.device,
+        runtime=where.runtime,
+        cache_names=tuple(f"{name}-{known}" for name, known in zip(names, hashes, strict=True)),
+    )
+    seen = Looks(Path(looks or out / "looks"), options, training, None if finetune else networks, hashes)
+    parts, missing = looked_at(parts, seen, options)
+    costs = cost_table(networks.network)
+    resolved = training.resolved(len(parts.train))
+    return Run(parts, out, options, resolved, seen, nets if finetune else None, networks, costs, where, missing)
 
-    def __init__(
-        self,
-        parts: Parts,
-        out: Path,
-        options: ArNetOptions,
-        training: ArNetTraining,
-        looks: Looks,
-        nets: Sequence[nn.Module] | None,
-        costs: CostTable,
-        where: Where,
-    ) -> None:
-        self.parts, self.out, self.options, self.training = parts, out, options, training
-        self.looks, self.nets, self.costs, self.where = looks, nets, costs, where
-        self.names = [name for name, _ in options.views]
+
+@dataclass(frozen=True)
+class Run:
+    """Trainings on one set of looks: the three stages, or those of baselines."""
+
+    parts: Parts
+    """Without the clips that cannot be read."""
+    out: Path
+    options: ArNetOptions
+    training: ArNetTraining
+    looks: Looks
+    nets: Sequence[nn.Module] | None
+    """Networks of frames that learn, in the order of ``options.views``; none where features are at hand."""
+    networks: Networks
+    """What computes as it was published."""
+    costs: CostTable
+    where: Where
+    missing: Mapping[str, str]
+    """Clips that cannot be read, and why."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of the networks of frames."""
+        return [name for name, _ in self.options.views]
+
+    @property
+    def published(self) -> list[nn.Module] | None:
+        """Networks of frames that take the place of stubs; none where they learned."""
+        network = self.networks.network
+        parts = (*network.backbones, network.policy)
+        return None if self.nets is not None else [part.net for part in parts]  # type: ignore[misc,union-attr]
 
     def stages(self) -> tuple[Joint, list[str]]:
         """Run what is not done yet; gives the network, and the action that the policy collapsed to, if it did."""
@@ -225,13 +288,17 @@ class Run:
 
         def evaluate(logits: Tensor) -> dict[str, float]:
             right = float((logits.argmax(dim=1).numpy() == truth).mean())
+            known = torch.from_numpy(truth >= 0)
+            heat = temperature(logits.double().numpy(), truth)
+            loss = F.cross_entropy(logits.double()[known] / heat, torch.from_numpy(truth)[known])
+            figures = {"score": right, "accuracy": right, "loss": float(loss) if known.any() else 0.0}
             if not several:
-                return {"score": right, "accuracy": right}
+                return figures
             from ..evaluate.clip_map import clip_map, truth_matrix  # only scoring needs the evaluator
 
-            known = [[label for label in clip.labels if label in classes] for clip in clips]
-            found = clip_map(logits.double().softmax(dim=1).numpy(), truth_matrix(known, classes)).map_present / 100
-            return {"score": found, "accuracy": right, "map": found}
+            shown = [[label for label in clip.labels if label in classes] for clip in clips]
+            found = clip_map(logits.double().softmax(dim=1).numpy(), truth_matrix(shown, classes)).map_present / 100
+            return {**figures, "score": found, "map": found}
 
         return evaluate
 
@@ -306,9 +373,9 @@ def standardize(heads: Sequence[nn.Module | None], looks: Looks, clips: Sequence
             part.scale.copy_(torch.from_numpy(features.std(axis=0)).clamp_min(_LEAST_SCALE))  # type: ignore[union-attr,operator]
 
 
-def _whole(network: ArNet, nets: Sequence[nn.Module], *, learned: bool) -> ArNet:
+def _whole(network: ArNet, nets: Sequence[nn.Module] | None) -> ArNet:
     """The network with real networks of frames in the place of stubs."""
-    if not learned:
+    if nets is not None:
         for part, net in zip((*network.backbones, network.policy), nets, strict=True):
             part.net = net  # type: ignore[union-attr]  # it is a module
     return network.requires_grad_(False).eval()

@@ -15,6 +15,7 @@ EXAMPLES = """\
   kinoscope recognize clip.mp4 --model m/
   kinoscope convert r2plus1d_34_clip32_ig65m.pth --from r2plus1d-34-ig65m --out enc/
   kinoscope extract videos/ --encoder enc/ --out feats/
+  kinoscope convert arnet_resnet.pth.tar --from arnet --classes activitynet.txt --out ar/
   kinoscope convert CoCLR-ucf101-flow.pth.tar --from coclr-s3d --stream flow --out enc-flow/
 """
 
@@ -30,6 +31,7 @@ _Source = Literal[
     "slowfast-50",
     "i3d-pytorch",
     "coclr-s3d",
+    "arnet",
     "sola",
     "actionformer",
 ]
@@ -50,7 +52,9 @@ def run(
 
     A bert3d release becomes a recogniser, for `recognize`, with its encoder inside. The public release of a backbone,
     or of CoCLR and InfoNCE, becomes an encoder that `extract --encoder`, `train`, `search` and the others take; the
-    classifier or projection head that it came with is left behind. Every tensor is checked by name and shape.
+    classifier or projection head that it came with is left behind. An AR-Net (ResNet family) becomes a recogniser that
+    truly skips frames: its memory does not see them, as it did in the published code. Every tensor is checked by name
+    and shape.
 
     Args:
         file: The checkpoint, as downloaded; or a .safetensors file with the same names.
@@ -64,12 +68,15 @@ def run(
         overwrite: Replace a model in the folder.
         json: Print what was written as JSON.
     """
-    from ..convert.folders import convert_encoder, convert_recognizer
+    from ..convert.folders import convert_arnet, convert_encoder, convert_recognizer
     from .terminal import note
 
     _refuse_others(from_, file)
     whole = from_.startswith("bert3d")
-    if classes is not None and not whole:
+    if from_ == "arnet" and (stream == "flow" or fps is not None):
+        cure = "leave out --stream and --fps"
+        raise OptionError("an AR-Net looks at single frames in colours, spread over the whole video", cure=cure)
+    if classes is not None and not whole and from_ != "arnet":
         raise OptionError(f"{from_} becomes an encoder, which has no classes", cure="leave --classes out")
     if (out / "config.json").exists() and not overwrite:
         raise OutputError("already holds a model", where=out, cure="choose another --out, or add --overwrite")
@@ -77,6 +84,8 @@ def run(
         raise OutputError("already holds a recogniser with its encoder", where=out, cure="choose another --out")
     if whole:
         converted = convert_recognizer(file, from_, out, stream=stream, fps=fps, classes=classes)
+    elif from_ == "arnet":
+        converted = convert_arnet(file, out, classes=classes)
     else:
         converted = convert_encoder(file, from_, out, stream=stream, fps=fps)
     _tell(converted, out, json)
@@ -97,7 +106,6 @@ def _refuse_others(source: str, file: Path) -> None:
 
 
 def _tell(converted: Converted, out: Path, json: bool) -> None:
-    from ..encoders.trained import folder_weights
     from .terminal import print_json, say
 
     spec = converted.spec
@@ -106,17 +114,28 @@ def _tell(converted: Converted, out: Path, json: bool) -> None:
             {
                 "out": str(out),
                 "kind": converted.kind,
-                "backbone": spec.backbone,
-                "stream": spec.stream,
+                "backbone": spec.backbone if spec else None,
+                "stream": spec.stream if spec else "rgb",
                 "parameters": converted.parameters,
                 "classes": converted.classes,
-                "weights": folder_weights(out).hash,
+                "weights": _hash_of(converted, out),
             }
         )
         return
-    say(f"{spec.backbone} on {spec.stream}, {converted.parameters:,} parameters → {out}")
-    say(f"sees {spec.clip_length} frames of {spec.size} px, {spec.fps:g} per second")
+    if spec is None:
+        say(f"AR-Net of ResNets and MobileNetV2, {converted.parameters:,} parameters → {out}")
+    else:
+        say(f"{spec.backbone} on {spec.stream}, {converted.parameters:,} parameters → {out}")
+        say(f"sees {spec.clip_length} frames of {spec.size} px, {spec.fps:g} per second")
     if converted.classes is None:
         say(f"next: kinoscope extract videos/ --encoder {out} --out feats/")
     else:
         say(f"next: kinoscope recognize VIDEO --model {out}")
+
+
+def _hash_of(converted: Converted, out: Path) -> str:
+    from ..encoders.trained import folder_weights
+    from ..engine.model_folder import WEIGHTS
+    from ..files import sha256_of
+
+    return folder_weights(out).hash if converted.spec else sha256_of(out / WEIGHTS)[:16]

@@ -1,4 +1,4 @@
-"""``kinoscope export``: a trained model → a file for ONNX Runtime or OpenVINO, compared with PyTorch."""
+"""``kinoscope export``: a trained model → files for ONNX Runtime or OpenVINO, compared with PyTorch."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ EXAMPLES = """\
   kinoscope export runs/ut --to openvino --int8 --calibrate videos/ --out ut-int8.xml
   kinoscope export runs/ut --to onnx --part head        # any number of tokens
   kinoscope export i3d-k400 --to onnx --clip-length 64
+  kinoscope export runs/ar --to onnx --check                   # an AR-Net: a folder, its control loop in README.md
 """
 
 
@@ -48,10 +49,14 @@ def run(
     A recogniser on a frozen encoder is exported for clips that fill all its tokens. For videos of any length export its
     encoder and its head apart: the rows of the one are the tokens of the other.
 
+    An AR-Net becomes a folder: one file for each network of frames and one for a step of the policy, `model.json` with
+    all that a program must know, and `README.md` with a control loop that needs no Kinoscope. Every file is compared on
+    real frames, and the loop on whole videos: same frames skipped, same answers.
+
     Args:
-        model: Folder of a recogniser or of an encoder, or the name of an encoder.
+        model: Folder of a recogniser, an AR-Net or an encoder, or the name of an encoder.
         to: Format of the file.
-        out: The file; by default named after the model, in this folder.
+        out: The file, or the folder of an AR-Net; by default named after the model, in this folder.
         part: The whole model, or only its encoder (clip to tokens or features) or its head (tokens to logits).
         check: Compare with PyTorch.
         check_on: Folder of videos, or one, to compare on; by default those of the training, or made ones.
@@ -59,16 +64,36 @@ def run(
         int8: Convolutions compute in eight bits; for OpenVINO, needs --calibrate.
         calibrate: Folder of videos like those to come; every fourth clip is kept to compare on.
         least_agreement: Least share of clips for which int8 must answer as PyTorch (features: cosine similarity).
-        clips: How many clips to compare on, 8 by default, or with --int8 to calibrate and compare with, 128.
+        clips: How many clips (AR-Net: videos) to compare on, 8 by default, or with --int8 to calibrate and compare
+            with, 128.
         opset: Version of ONNX's operators.
         sampling: Of an encoder; a recogniser takes the clips of its training.
-        overwrite: Replace files that are there.
+        overwrite: Replace files (AR-Net: an export) that are there.
         json: Print what was written as JSON.
     """
     from ..export import export_model, load_exportable
+    from ..export.exportable import kind_of
     from ..export.write import SUFFIXES, require_export
 
     _require_together(check, check_on, int8, calibrate)
+    if kind_of(Path(model)) == "arnet":
+        from .export_arnet import export_arnet, require_whole
+
+        require_whole(part, sampling)
+        return export_arnet(
+            Path(model),
+            to,
+            out,
+            check=check,
+            check_on=check_on,
+            calibrate=calibrate,
+            count=clips,
+            tolerance=tolerance,
+            least_agreement=least_agreement,
+            opset=opset,
+            overwrite=overwrite,
+            json=json,
+        )
     name = Path(model).name if part == "whole" else f"{Path(model).name}-{part}"
     target = out or Path(f"{name}{'-int8' if int8 else ''}{SUFFIXES[to]}")
     require_export(target, to, opset=opset, int8=int8, overwrite=overwrite)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..bert3d.train import Trained
 from ..data.clip_parts import Parts
 from ..data.labelled_clips import LabelledClip, LabelledClips
+from ..evaluate.clip_map import clip_map, map_interval, truth_matrix
 from ..evaluate.clip_scores import ClipScores, share_interval
 from ..files import write_json
 from ..report.mistakes import MistakesPage, write_mistakes_page
@@ -26,8 +26,43 @@ from .terminal import note, print_json, print_table, say
 _SECONDS_BETWEEN = 20.0
 """Between two early looks: drawing them must not slow the training down."""
 _TOP = 5
+_REPLICATES = 500
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """Quantiles 0.975 of Student's t for the mean of 2, 3, … splits."""
+
+
+class Calibrated(Protocol):
+    """A recogniser, as far as its scores go."""
+
+    temperature: float
+
+
+class Trained(Protocol):
+    """What came of training a recogniser, of whatever method."""
+
+    @property
+    def recognizer(self) -> Calibrated:
+        """With the temperature of its logits."""
+
+    @property
+    def parts(self) -> Parts:
+        """What it learned from and was scored on."""
+
+    @property
+    def validation(self) -> np.ndarray:
+        """Logits of the validation clips. Shape: [M, K]."""
+
+    @property
+    def test(self) -> np.ndarray:
+        """Probabilities of the test clips. Shape: [N, K]."""
+
+    @property
+    def parameters(self) -> int:
+        """That learned."""
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """What could not be read, and why."""
 
 
 def early_look(page: Path, parts: Parts, run: Path) -> Callable[[Tensor], None]:
@@ -57,10 +92,24 @@ def clip_scores(probabilities: np.ndarray, clips: Sequence[LabelledClip], parts:
     return ClipScores(full, labels, classes)
 
 
-def report_training(trained: Trained, labelled: LabelledClips, out: Path, page: Path, *, quiet: bool) -> dict[str, Any]:
-    """Write ``scores.json`` and the page, tell the rest; gives the figures."""
+def report_training(
+    trained: Trained,
+    labelled: LabelledClips,
+    out: Path,
+    page: Path,
+    *,
+    quiet: bool,
+    run: Path | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write ``scores.json`` and the page, tell the rest; gives the figures.
+
+    Args:
+        run: the folder of the training whose curves are shown, if that is not ``out``.
+        more: further figures; what is under ``remarks`` is told.
+    """
     parts = trained.parts
-    remarks = [*labelled.remarks, *parts.remarks]
+    remarks = [*labelled.remarks, *parts.remarks, *(more or {}).get("remarks", ())]
     if trained.missing:
         remarks.append(f"{plural(len(trained.missing), 'video')} could not be read and are left out")
     tested = bool(parts.test)
@@ -77,9 +126,10 @@ def report_training(trained: Trained, labelled: LabelledClips, out: Path, page: 
     if clips:
         scores = clip_scores(probabilities, clips, parts)
         figures |= {"scored": "test" if tested else "validation", **_accuracy(scores, len(parts.classes))}
+        figures |= {**several_labels(probabilities, clips, parts), **(more or {}), "remarks": remarks}
         write_json(out / "scores.json", {**figures, **scores.to_dict([clip.name for clip in clips])})
         title = f"Mistakes on {plural(len(clips), figures['scored'] + ' clip')}"
-        _write(page, title, clips, scores, _strips(clips), out, remarks)
+        _write(page, title, clips, scores, _strips(clips), run or out, remarks)
     if not quiet:
         _tell(figures, out, page)
     return figures
@@ -118,10 +168,22 @@ def _tell(figures: dict[str, Any], out: Path, page: Path) -> None:
         if "top5" in figures:
             rows.append((f"truth among the {_TOP} most probable", figures["top5"], ""))
         rows.append(("mean over classes", figures["class_mean"], ""))
+        if "map" in figures:
+            rows.append(("mAP of several labels", figures["map"], "{:.3f} – {:.3f}".format(*figures["map_interval"])))
         title = f"{figures['scored'].capitalize()}: {plural(figures['clips'], 'clip')}, {figures['classes']} classes"
         print_table(title, ("", "score", "95 % interval"), rows, note=figures["rule"])
         say(f"Worst mistakes → {page}")
-    say(f"Head of {figures['parameters']:,} parameters → {out}. Use it: kinoscope recognize VIDEO --model {out}")
+    say(f"{figures['parameters']:,} parameters learned → {out}. Use it: kinoscope recognize VIDEO --model {out}")
+
+
+def several_labels(probabilities: np.ndarray, clips: Sequence[LabelledClip], parts: Parts) -> dict[str, Any]:
+    """mAP over the classes that some clip shows, where a clip may show several; empty where none does."""
+    if all(len(clip.labels) == 1 for clip in clips):
+        return {}
+    known = [[label for label in clip.labels if label in parts.classes] for clip in clips]
+    truth = truth_matrix(known, parts.classes)
+    low, high = map_interval(probabilities, truth, _REPLICATES)
+    return {"map": clip_map(probabilities, truth).map_present / 100, "map_interval": [low / 100, high / 100]}
 
 
 def _accuracy(scores: ClipScores, learned: int) -> dict[str, Any]:

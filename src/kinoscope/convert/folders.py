@@ -1,7 +1,8 @@
-"""A checkpoint of others → a folder that the other commands take: an encoder, or a recogniser with its encoder."""
+"""A checkpoint of others → a folder that the other commands take: an encoder, a recogniser, an AR-Net."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from ..encoders.trained import TrainedSpec, save_encoder
 from ..errors import AnnotationError, OptionError
 from ..video.streams import Stream
 from . import backbones, bert3d
+from .arnet import load_arnet, official_options
 from .coclr import load_coclr_s3d, width_of
 from .flow_input import Network, PublishedFlow
 from .official import load_from
@@ -22,13 +24,13 @@ class Converted:
     """What was written."""
 
     kind: str
-    """``encoder`` or ``recognizer``."""
-    spec: TrainedSpec
-    """The encoder, or that of the recogniser."""
+    """``encoder``, ``recognizer`` or ``arnet``."""
+    spec: TrainedSpec | None
+    """The encoder, or that of the recogniser; an AR-Net has networks of its own."""
     parameters: int
     """Of all that was written."""
     classes: int | None = None
-    """Of a recogniser."""
+    """Of a recogniser or an AR-Net."""
 
 
 def convert_encoder(file: Path, source: str, out: Path, *, stream: Stream | None, fps: float | None) -> Converted:
@@ -82,7 +84,7 @@ def convert_recognizer(
     network, stream = _seen(load_from(file, partial(bert3d.load_bert3d, source=source)), stream, file)
     head, outputs = network.classifier.head, network.classifier.last.out_features
     width, tokens = int(head.width), int(head.tokens)  # type: ignore[arg-type]  # it is a BertHead
-    names = read_classes(classes, outputs) if classes is not None else [f"class-{k}" for k in range(outputs)]
+    names = _names(classes, outputs)
     spec = release.diet.spec(
         release.backbone,
         stream,
@@ -98,6 +100,33 @@ def convert_recognizer(
     )
     recognizer.save(out)
     return Converted("recognizer", spec, count(network), outputs)
+
+
+def convert_arnet(file: Path, out: Path, *, classes: Path | None) -> Converted:
+    """Write the AR-Net in an official checkpoint; :func:`kinoscope.arnet.model.load_adaptive` reads the folder.
+
+    The released networks were trained while their memory saw frames that were skipped (sheet, section 10.3). What truly
+    skips cannot honour that, so the folder says ``clean``: after a skip its decisions drift from the published ones. No
+    curve comes with it, so a budget of operations or time is met by looking at fewer frames alone.
+
+    Args:
+        classes: see :func:`read_classes`; without it they are ``class-0`` and so on.
+
+    Raises:
+        WeightError, AnnotationError, OutputError: see :func:`convert_recognizer`.
+    """
+    from ..arnet.model import AdaptiveRecognizer
+
+    network = load_from(file, load_arnet)
+    network.rule = "clean"
+    names = _names(classes, network.classes)
+    options = official_options(network.policy.rnn.hidden_size, "clean")
+    AdaptiveRecognizer(network, options, names, learned=True, device="cpu", runtime="torch").save(out)
+    return Converted("arnet", None, count(network), network.classes)
+
+
+def _names(classes: Path | None, outputs: int) -> Sequence[str]:
+    return read_classes(classes, outputs) if classes is not None else [f"class-{k}" for k in range(outputs)]
 
 
 def read_classes(path: Path, expected: int) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from torch import nn
 
 from ..errors import OptionError, WeightError
 from .actionformer import load_actionformer
+from .arnet import load_arnet
 from .backbones import RELEASES as BACKBONES
 from .backbones import load_backbone
 from .bert3d import RELEASES as RECOGNIZERS
@@ -25,6 +26,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 _SOURCES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "actionformer": load_actionformer,
+    "arnet": load_arnet,
     "coclr-s3d": load_coclr_s3d,
     "sola": load_sola,
     **{source: partial(load_bert3d, source=source) for source in RECOGNIZERS},
@@ -52,6 +54,9 @@ def load_official(path: str | Path, source: str) -> nn.Module:
             ``sola``                      features [B, T, C] → [B, T, C]
             ``actionformer``              features [B, T, C], mask [B, T] → per level class logits [B, T_l, K] and
                                           offsets [B, T_l, 2]
+            ``arnet``                     ``.policy(frames [B, T, 3, 84, 84])`` → policy logits [B, T, 7], class logits
+                                          [B, T, K], nothing skipped; ``.backbones[i](frames [N, 3, S, S])`` → class
+                                          logits [N, K], i = 0, 1, 2 for S = 224, 168, 112
             ============================  ===========================================================================
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,16 +57,43 @@ def compare(source: Exportable, path: Path, clips: Sequence[np.ndarray], report:
         report: called after each clip.
     """
     exported = ExportedModel(path, threads=torch.get_num_threads())
+    inputs = ((torch.cat([source.prepare(clip) for clip in batch]),) for batch in _batches(clips))  # of [b, ...]
+    ((expected, *found),) = answers(lambda x: (outputs_of(source, x),), lambda x: [exported(x)], inputs, report)
+    return agreement(expected, *found, logits=bool(source.classes))
+
+
+def answers(
+    eager: Callable[..., Sequence[Tensor]],
+    exported: Callable[..., Sequence[np.ndarray]],
+    batches: Iterable[Sequence[Tensor]],
+    report: Progress | None = None,
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """What both say of the same inputs: for each output that of PyTorch, and of the file one by one and in batches.
+
+    Args:
+        eager: inputs → outputs, in PyTorch.
+        exported: the same by the file.
+        batches: of inputs. Shape of each: [b, ...].
+        report: called for each that was asked alone.
+    """
     expected, single, batched = [], [], []
-    for batch in _batches(clips):
-        inputs = torch.cat([source.prepare(clip) for clip in batch])  # [b, ...]
-        expected.append(outputs_of(source, inputs))
-        batched.append(torch.from_numpy(exported(inputs.numpy())))
-        for one in inputs:
-            single.append(torch.from_numpy(exported(one[None].numpy())))
+    for inputs in batches:
+        expected.append(eager(*inputs))
+        batched.append(_by(exported, inputs))
+        for one in range(len(inputs[0])):
+            single.append(_by(exported, [each[one : one + 1] for each in inputs]))
             if report:
                 report()
-    return agreement(torch.cat(expected), torch.cat(single), torch.cat(batched), logits=bool(source.classes))
+    return [
+        (torch.cat(a), torch.cat(b), torch.cat(c))
+        for a, b, c in zip(
+            zip(*expected, strict=True), zip(*single, strict=True), zip(*batched, strict=True), strict=True
+        )
+    ]
+
+
+def _by(exported: Callable[..., Sequence[np.ndarray]], inputs: Sequence[Tensor]) -> list[Tensor]:
+    return [torch.from_numpy(each) for each in exported(*(x.numpy() for x in inputs))]
 
 
 def agreement(expected: Tensor, *found: Tensor, logits: bool) -> Agreement:

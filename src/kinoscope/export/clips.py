@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, islice, zip_longest
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -52,19 +54,27 @@ def clips_of_videos(videos: Sequence[Path], spec: EncoderSpec, most: int) -> lis
 
 def made_clips(spec: EncoderSpec, most: int) -> list[np.ndarray]:
     """Clips of made videos, for want of real ones."""
+    with made_videos(max(1.0, spec.clip_length / spec.fps)) as videos:
+        return clips_of_videos(videos, spec, most)
+
+
+@contextmanager
+def made_videos(seconds: float) -> Iterator[list[Path]]:
+    """Videos for want of real ones, as long as they are needed."""
     from ..data.playground import PlaygroundOptions, make_playground
 
-    seconds = max(1.0, spec.clip_length / spec.fps)
     options = PlaygroundOptions(
         clips_per_class=1, clip_seconds=(seconds, seconds), orders_per_class=0, details_per_class=0, untrimmed_videos=0
     )
     with tempfile.TemporaryDirectory() as folder:
-        made = make_playground(folder, options)
-        return clips_of_videos(made.videos, spec, most)
+        yield list(make_playground(folder, options).videos)
 
 
-def held_out(clips: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Clips to calibrate with, and every fourth to compare with; a single one serves for both."""
+Clip = TypeVar("Clip")
+
+
+def held_out(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
+    """Clips (or videos) to calibrate with, and every fourth to compare with; a single one serves for both."""
     if len(clips) < 2:
         return list(clips), list(clips)
     every = min(4, len(clips))

@@ -117,7 +117,7 @@ def load_exportable(model: str, part: Part = "whole", sampling: Sampling = Sampl
         OptionError: an unknown name, or a part that the model does not have.
         WeightError: a damaged folder.
     """
-    if _kind(Path(model)) == "recognizer":
+    if kind_of(Path(model)) == "recognizer":
         from .recognizer import recognizer_part
 
         return recognizer_part(Path(model), part, sampling)
@@ -167,7 +167,7 @@ class _Classified(nn.Module):
         return self.encoder.classify(self.encoder(clip))
 
 
-def _kind(folder: Path) -> str | None:
+def kind_of(folder: Path) -> str | None:
     """What kind of model a folder says that it holds."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

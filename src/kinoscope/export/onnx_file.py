@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.export import Dim
 
 from ..errors import OptionError
@@ -25,11 +28,46 @@ def require_opset(opset: int) -> None:
         raise OptionError(f"--opset is {opset}, but must be from {LEAST_OPSET} to {MOST_OPSET}")
 
 
+@dataclass(frozen=True)
+class Graph:
+    """A network with all that tracing it takes."""
+
+    what: str
+    """For people."""
+    network: nn.Module
+    """In evaluation mode on the CPU."""
+    example: tuple[Tensor, ...]
+    """Its inputs, of a batch of two: a batch of one would be taken for a constant."""
+    inputs: tuple[str, ...]
+    """Their names."""
+    outputs: tuple[str, ...]
+    """Names of what it gives, in order."""
+    config: Mapping[str, Any]
+    """What the file says of itself."""
+    free: Mapping[int, Any]
+    """Axes of every input whose size is free, and how they are called."""
+
+
+def graph_of(source: Exportable) -> Graph:
+    """A part of a model whose batch, and tokens, are free."""
+    axes: dict[int, Any] = {0: Dim("batch")}
+    if source.most_tokens is not None and source.most_tokens > 1:
+        axes[1] = Dim("tokens", min=1, max=source.most_tokens)
+    return Graph(
+        source.model, source.network, (source.example(),), (source.input,), (source.output,), source.config(), axes
+    )
+
+
 def write_onnx(source: Exportable, path: Path, *, opset: int = OPSET) -> None:
+    """Trace a part of a model and write it; see :func:`write_graph`."""
+    write_graph(graph_of(source), path, opset=opset)
+
+
+def write_graph(source: Graph, path: Path, *, opset: int = OPSET) -> None:
     """Trace the network and write it, weights and all, into one file.
 
     Args:
-        source: the network, an example of its input, and what goes into the metadata.
+        source: the network, an example of its inputs, and what goes into the metadata.
         path: of the file.
         opset: version of ONNX's operators.
 
@@ -39,25 +77,23 @@ def write_onnx(source: Exportable, path: Path, *, opset: int = OPSET) -> None:
     import onnx
 
     model = _without_traces(_converted(source, _traced(source), opset))
-    onnx.helper.set_model_props(model, {METADATA: json.dumps(source.config(), ensure_ascii=False)})
+    onnx.helper.set_model_props(model, {METADATA: json.dumps(dict(source.config), ensure_ascii=False)})
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 
 
-def _traced(source: Exportable) -> torch.export.ExportedProgram:
-    """The network as a graph whose batch, and tokens, are free. Strict: otherwise ``len(x)`` would fix the batch."""
-    axes: dict[int, Any] = {0: Dim("batch")}
-    if source.most_tokens is not None and source.most_tokens > 1:
-        axes[1] = Dim("tokens", min=1, max=source.most_tokens)
+def _traced(source: Graph) -> torch.export.ExportedProgram:
+    """The network as a graph. Strict: otherwise ``len(x)`` would fix the batch."""
+    axes = tuple(dict(source.free) for _ in source.example)
     try:
         with quiet():
-            return torch.export.export(source.network, (source.example(),), dynamic_shapes=(axes,), strict=True)
+            return torch.export.export(source.network, source.example, dynamic_shapes=axes, strict=True)
     except Exception as error:  # tracing fails in many ways
         reason = " ".join(str(error).split())[:300]
-        raise OptionError(f"{source.model} cannot be traced: {reason}", cure="please report this") from error
+        raise OptionError(f"{source.what} cannot be traced: {reason}", cure="please report this") from error
 
 
-def _converted(source: Exportable, program: torch.export.ExportedProgram, opset: int) -> Any:
+def _converted(source: Graph, program: torch.export.ExportedProgram, opset: int) -> Any:
     """The graph in ONNX's operators."""
     try:
         with quiet():
@@ -66,12 +102,12 @@ def _converted(source: Exportable, program: torch.export.ExportedProgram, opset:
                 dynamo=True,
                 verbose=False,
                 opset_version=opset,
-                input_names=[source.input],
-                output_names=[source.output],
+                input_names=list(source.inputs),
+                output_names=list(source.outputs),
             )
     except torch.onnx.OnnxExporterError as error:
         reason = " ".join(str(error.__cause__ or error).split())[:300]
-        raise OptionError(f"{source.model} has no form in ONNX: {reason}", cure="please report this") from error
+        raise OptionError(f"{source.what} has no form in ONNX: {reason}", cure="please report this") from error
     assert written is not None  # it is, with dynamo
     return written.model_proto
 

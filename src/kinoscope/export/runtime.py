@@ -17,8 +17,8 @@ Array = npt.NDArray[np.float32]
 _MAKE_ANEW = "export it again: kinoscope export"
 
 
-class ExportedModel:
-    """A file that ``kinoscope export`` wrote, loaded and ready.
+class ExportedProgram:
+    """A file that ``kinoscope export`` wrote, loaded and ready; any number of inputs and outputs.
 
     Args:
         path: ending in ``.onnx`` or ``.xml``.
@@ -49,6 +49,14 @@ class ExportedModel:
         self.path = path
         self.config: dict[str, Any] = json.loads(found)
 
+    def outputs(self, *inputs: Array) -> list[Array]:
+        """All outputs for a batch, in order."""
+        return self._run([np.ascontiguousarray(each, np.float32) for each in inputs])
+
+
+class ExportedModel(ExportedProgram):
+    """A file with one input and one output: a part of a recogniser or an encoder; see :class:`ExportedProgram`."""
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Of the logits, in order; empty where the outputs are features."""
@@ -68,7 +76,7 @@ class ExportedModel:
         if not fits:
             problem = f"the input is of shape {list(values.shape)}, but must be {wanted}"
             raise OptionError(problem.replace("'", ""), where=self.path)
-        return self._run(values)
+        return self.outputs(values)[0]
 
 
 def run_exported(path: str | Path, inputs: npt.ArrayLike) -> Array:
@@ -76,7 +84,7 @@ def run_exported(path: str | Path, inputs: npt.ArrayLike) -> Array:
     return ExportedModel(path)(inputs)
 
 
-Opened = tuple[Callable[[Array], Array], str | None]
+Opened = tuple[Callable[[list[Array]], list[Array]], str | None]
 
 
 def _open_onnx(path: Path, threads: int | None) -> Opened:
@@ -85,8 +93,12 @@ def _open_onnx(path: Path, threads: int | None) -> Opened:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda x: session.run(None, {name: x})[0], session.get_modelmeta().custom_metadata_map.get(METADATA)
+    names = [each.name for each in session.get_inputs()]
+
+    def run(inputs: list[Array]) -> list[Array]:
+        return session.run(None, dict(zip(names, inputs, strict=True)))
+
+    return run, session.get_modelmeta().custom_metadata_map.get(METADATA)
 
 
 def _open_openvino(path: Path, threads: int | None) -> Opened:
@@ -99,7 +111,12 @@ def _open_openvino(path: Path, threads: int | None) -> Opened:
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
     compiled = core.compile_model(model, "CPU", settings)
-    return lambda x: compiled(x)[0].copy(), found  # its buffer is used again
+
+    def run(inputs: list[Array]) -> list[Array]:
+        found = compiled(inputs)
+        return [found[number].copy() for number in range(len(compiled.outputs))]  # its buffers are used again
+
+    return run, found
 
 
 _OPENERS: dict[str, Callable[[Path, int | None], Opened]] = {".onnx": _open_onnx, ".xml": _open_openvino}
