@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,23 @@ from torch import nn
 
 from kinoscope.arnet.baselines import Baseline
 from kinoscope.arnet.comparison import Measured, contestants, measure, train_baselines
+from kinoscope.arnet.model import AdaptiveRecognizer
 from kinoscope.arnet.options import ArNetTraining
+from kinoscope.arnet.spending import Spending
 from kinoscope.arnet.train import Run, TrainedArNet, Where, begin, train_arnet
+from kinoscope.data.labelled_clips import LabelledClip
 from kinoscope.evaluate import hit_difference, hit_interval
 from kinoscope.files import write_json
+from kinoscope.report.tradeoff import Curve, Point, TradeoffPage, tradeoff_svg
 
 from .arnet_data import DATASETS, OPTIONS, evidence, parts_of
-from .results import ROOT, Section, data_folder, publish, table
+from .results import DOCUMENT, ROOT, Section, data_folder, publish, table
 
 SEEDS = (0, 1, 2)
-TRAINING = ArNetTraining(single_epochs=10, joint_epochs=20, tune_epochs=6, batch_size=16)
+TRAINING = ArNetTraining(single_epochs=10, joint_epochs=20, tune_epochs=6, batch_size=16, views=2)
 _FACTORS = (1 / 3, 1.0, 3.0)
 _RESAMPLED = 2000
+_DRAWS = 5
 _LOOKING = torch.get_num_threads()
 
 
@@ -72,6 +77,7 @@ def cell(name: str, seed: int, data: Path, cache: Path) -> dict[str, Any]:
         "rule": parts.rule,
         "usage": dict(arnet.usage),
         "rows": [_row(each, truth) for each in measure(several, parts.test)],
+        "sampled": [_sampled(model, parts.test, truth, draw) for draw in range(_DRAWS)],
     }
     if name == "details":
         found["choices"] = _choices(model, parts.test, evidence(cache))
@@ -92,7 +98,18 @@ def _row(each: Measured, truth: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _choices(model: Any, clips: Sequence[Any], spans: Mapping[str, list[tuple[float, float]]]) -> list[dict[str, Any]]:
+def _sampled(
+    model: AdaptiveRecognizer, clips: Sequence[LabelledClip], truth: np.ndarray, seed: int
+) -> dict[str, float]:
+    """What comes of drawing actions, as the release does."""
+    answers = [model.recognize(clip.path, spending=Spending(sample=seed), name=clip.name) for clip in clips]
+    right = [int(answer.probabilities.argmax()) == number for answer, number in zip(answers, truth, strict=True)]
+    return {"accuracy": float(np.mean(right)), "gmac": float(np.mean([answer.spent.gmac for answer in answers]))}
+
+
+def _choices(
+    model: AdaptiveRecognizer, clips: Sequence[LabelledClip], spans: Mapping[str, list[tuple[float, float]]]
+) -> list[dict[str, Any]]:
     """What the policy did with every frame, and whether the detail was to be seen in it."""
     found = []
     for clip in clips:
@@ -104,66 +121,131 @@ def _choices(model: Any, clips: Sequence[Any], spans: Mapping[str, list[tuple[fl
     return found
 
 
-def gathered(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of one data set over all seeds, by method and setting of the same place."""
+@dataclass(frozen=True)
+class Row:
+    """One method at one setting, over all seeds of a data set."""
+
+    method: str
+    setting: str
+    cells: Sequence[Mapping[str, Any]]
+
+    @property
+    def hits(self) -> np.ndarray:
+        """1 where an answer was right. Shape: [clips of all seeds]."""
+        return np.concatenate([cell["hits"] for cell in self.cells]).astype(float)
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """On the clock. Shape: [clips of all seeds]."""
+        return np.concatenate([cell["seconds"] for cell in self.cells])
+
+    @property
+    def gmac(self) -> float:
+        """Mean of a video."""
+        return float(np.mean(np.concatenate([cell["gmac"] for cell in self.cells])))
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Mean seconds of each part."""
+        names = dict.fromkeys(name for cell in self.cells for name in cell["shares"])
+        return {name: float(np.mean([cell["shares"].get(name, 0.0) for cell in self.cells])) for name in names}
+
+
+def rows_of(cells: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Every method and setting that all seeds have; the places on AR-Net's curve by their order."""
     found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for one in cells:
+        place = 0
         for row in one["rows"]:
-            name = row["setting"] if "bias" not in row["setting"] else "along its curve"
+            name = row["setting"]
+            if "bias" in name:
+                place += 1
+                name = f"setting {place} of its curve"
             found.setdefault((row["method"], name), []).append(row)
-    rows = []
-    for (method, setting), several in found.items():
-        if setting == "along its curve":
-            continue
-        hits = np.concatenate([row["hits"] for row in several]).astype(float)
-        seconds = np.concatenate([row["seconds"] for row in several])
-        rows.append({"method": method, "setting": setting, "hits": hits, "seconds": seconds, "rows": several})
-    return rows
+    return [Row(method, name, several) for (method, name), several in found.items() if len(several) == len(cells)]
 
 
 def report(name: str, cells: Sequence[Mapping[str, Any]]) -> str:
-    """A table of one data set."""
-    rows = gathered(cells)
-    uniform = next(row for row in rows if row["method"].startswith("UNIFORM") and row is _first(rows, "UNIFORM"))
-    shown = []
-    for row in rows:
-        low, high = hit_interval(row["hits"], _RESAMPLED)
-        each = ", ".join(f"{100 * np.mean(one['hits']):.0f}" for one in row["rows"])
-        gmac = np.mean([np.mean(one["gmac"]) for one in row["rows"]])
-        ratio = row["seconds"].sum() / uniform["seconds"].sum()
-        gap = hit_difference(row["hits"], uniform["hits"], _RESAMPLED)
-        shares = {
-            part: np.mean([one["shares"].get(part, 0) for one in row["rows"]]) for part in row["rows"][0]["shares"]
-        }
-        total = sum(shares.values())
-        decode, policy = (100 * shares.get(part, 0) / total for part in ("decode", "policy"))
-        shown.append(
-            {
-                "method": row["method"],
-                "setting": row["setting"],
-                "accuracy, %": f"{100 * row['hits'].mean():.1f} ({100 * low:.0f} … {100 * high:.0f})",
-                "seeds": each,
-                "− UNIFORM": f"{100 * gap.value:+.1f} ({100 * gap.low:+.0f} … {100 * gap.high:+.0f})",
-                "GMAC": f"{gmac:.2f}",
-                "ms p50 / p95": f"{1000 * np.median(row['seconds']):.0f} / {1000 * np.quantile(row['seconds'], 0.95):.0f}",
-                "seconds ÷ UNIFORM": f"{ratio:.2f}",
-                "decode / policy / backbones, %": f"{decode:.0f} / {policy:.0f} / {100 - decode - policy:.0f}",
-            }
-        )
+    """The section of one data set."""
+    rows = rows_of(cells)
+    uniform = next(row for row in rows if row.method.startswith("UNIFORM"))
     clips = sum(len(one["clips"]) for one in cells)
-    return f"### {_TITLES[name]}\n\n{clips} test videos over {len(cells)} seeds.\n\n{table(shown)}"
+    lines = [
+        f"### {_TITLES[name]}",
+        f"{clips} test videos over {len(cells)} seeds.",
+        table([_told(row, uniform) for row in rows]),
+    ]
+    if sampled := [row for one in cells for row in one["sampled"]]:
+        each = [100 * row["accuracy"] for row in sampled]
+        sure = 100 * rows[0].hits.mean()
+        lines.append(
+            f"Actions drawn as in the release instead of the most probable ones: {np.mean(each):.1f} % ± "
+            f"{np.std(each, ddof=1):.1f} (standard deviation over {len(each)} runs) against {sure:.1f} %, "
+            f"{np.mean([row['gmac'] for row in sampled]):.2f} against {rows[0].gmac:.2f} GMAC."
+        )
+    if choices := [each for one in cells for each in one.get("choices", ())]:
+        lines.append(_found_evidence(choices))
+    return "\n\n".join(lines)
+
+
+def _told(row: Row, uniform: Row) -> dict[str, str]:
+    low, high = hit_interval(row.hits, _RESAMPLED)
+    gap = hit_difference(row.hits, uniform.hits, _RESAMPLED)
+    shares, seconds = row.shares, row.seconds
+    total = sum(shares.values())
+    decode, policy = (100 * shares.get(part, 0.0) / total for part in ("decode", "policy"))
+    each = " ".join(f"{100 * np.mean(cell['hits']):.0f}" for cell in row.cells)
+    return {
+        "method": row.method,
+        "setting": row.setting,
+        "accuracy, %": f"{100 * row.hits.mean():.1f} ({100 * low:.0f} … {100 * high:.0f})",
+        "seeds": each,
+        "against UNIFORM": f"{100 * gap.value:+.1f} ({100 * gap.low:+.0f} … {100 * gap.high:+.0f})",
+        "GMAC": f"{row.gmac:.2f}",
+        "ms p50 / p95": f"{1000 * np.median(seconds):.0f} / {1000 * np.quantile(seconds, 0.95):.0f}",
+        "× UNIFORM's seconds": f"{seconds.sum() / uniform.seconds.sum():.2f}",
+        "decode / policy / backbones": f"{decode:.0f} / {policy:.0f} / {100 - decode - policy:.0f} %",
+    }
+
+
+def _found_evidence(choices: Sequence[Mapping[str, Any]]) -> str:
+    """What the policy did with frames in which the detail is to be seen, and with the others."""
+    actions = list(dict.fromkeys(str(each["action"]) for each in choices))
+    shown = []
+    for kind, wanted in (("the detail is seen", True), ("it is not", False)):
+        some = [str(each["action"]) for each in choices if each["evidence"] is wanted]
+        share = {action: f"{100 * some.count(action) / max(1, len(some)):.0f} %" for action in sorted(actions)}
+        shown.append({"candidate frames in which": f"{kind} ({len(some)})", **share})
+    return "What the policy chooses:\n\n" + table(shown)
 
 
 _TITLES = {
     "details": "Playground: a fine texture, seen for half a second, at 224 px only (chance 33)",
     "people": "UT-Interaction, both sets, sequences never parted (chance 17)",
-    "falls": "URFD: a fall, or daily life",
+    "falls": "URFD: a fall, or daily life (chance 57)",
     "needle": "Long videos: one interaction among seven clips without any, 32 candidate frames (chance 17)",
 }
 
 
-def _first(rows: Sequence[dict[str, Any]], method: str) -> dict[str, Any]:
-    return next(row for row in rows if row["method"].startswith(method))
+def draw(cells: Mapping[str, Sequence[Mapping[str, Any]]], folder: Path) -> None:
+    """A picture for each data set: accuracy against GMAC and against seconds."""
+    for name, several in cells.items():
+        curves: dict[str, list[Point]] = {}
+        for row in rows_of(several):
+            low, high = hit_interval(row.hits, _RESAMPLED)
+            first = row.method not in curves
+            point = Point(
+                row.gmac,
+                float(row.seconds.mean()),
+                float(row.hits.mean()),
+                low,
+                high,
+                row.setting,
+                row.shares if first else {},
+            )
+            curves.setdefault(row.method, []).append(point)
+        lines = [Curve(method, sorted(points, key=lambda each: each.gmac)) for method, points in curves.items()]
+        tradeoff_svg(folder / f"arnet_{name}.svg", TradeoffPage(_TITLES[name].partition(":")[0], lines))
 
 
 def main() -> None:
@@ -181,8 +263,8 @@ def main() -> None:
                 trained(name, seed, data, options.cache)
         return
     cells = {name: [cell(name, seed, data, options.cache) for seed in options.seeds] for name in options.names}
+    draw(cells, DOCUMENT.parent / "figures" if options.write else options.cache)
     body = "\n\n".join(report(name, several) for name, several in cells.items())
-    print(json.dumps(asdict(TRAINING)))
     section = Section(
         "arnet", "AR-Net: accuracy against operations and seconds", "python -m benchmarks.arnet --write", body, _NOTE
     )

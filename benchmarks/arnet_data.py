@@ -19,7 +19,7 @@ INTERACTIONS = ("shake-hands", "hug", "kick", "point", "punch", "push")
 DATASETS = ("details", "people", "falls", "needle")
 FOLDS = 4
 _JOINED, _FPS, _SIZE = 8, 15, (240, 320)
-_PLAYGROUND = PlaygroundOptions(clips_per_class=0, orders_per_class=0, details_per_class=60, untrimmed_videos=0)
+_PLAYGROUND = PlaygroundOptions(clips_per_class=0, orders_per_class=0, details_per_class=30, untrimmed_videos=0)
 
 OPTIONS: dict[str, ArNetOptions] = {
     "details": ArNetOptions(hidden=128, crop=1.0),
@@ -62,10 +62,10 @@ def falls(data: Path) -> LabelledClips:
 
 
 def needle(data: Path, folder: Path) -> LabelledClips:
-    """Long videos of eight clips, of which one shows an interaction and the others show none."""
+    """Long videos of eight clips of set 1, of which one shows an interaction and the others show none."""
     quiet = sorted((data / "ut_interaction" / "background_set1").glob("*.avi"))
     clips = []
-    for number, clip in enumerate(people(data).clips):
+    for number, clip in enumerate(clip for clip in people(data).clips if clip.name.startswith("set1")):
         target = folder / f"{re.sub('[^0-9a-z]', '-', clip.name)}.mp4"
         if not target.is_file():
             rng = np.random.default_rng([7, number])

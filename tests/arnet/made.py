@@ -61,6 +61,7 @@ OPTIONS = ArNetOptions(
     segments=8,
     hidden=10,
 )
+QUICK = replace(OPTIONS, segments=4)
 TRAINING = ArNetTraining(
     single_epochs=1,
     joint_epochs=3,
@@ -75,7 +76,7 @@ TRAINING = ArNetTraining(
 
 
 def nets(options: ArNetOptions = OPTIONS) -> list[nn.Module]:
-    return [image_net(name).build() for name, _ in options.views]
+    return [(NETS.get(name) or image_net(name)).build() for name, _ in options.views]
 
 
 def lively(options: ArNetOptions = OPTIONS, classes: int = 3, seed: int = 10) -> ArNet:
@@ -228,7 +229,7 @@ def train(
     parts: Parts,
     out: Path,
     training: ArNetTraining = TRAINING,
-    options: ArNetOptions = OPTIONS,
+    options: ArNetOptions = QUICK,
     *,
     resume: bool = False,
     **given: Any,

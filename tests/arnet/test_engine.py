@@ -231,10 +231,10 @@ def test_draws_depend_on_seed_name_and_frame_alone(recognizer: AdaptiveRecognize
 def test_actions_are_drawn_as_often_as_they_are_probable(films: list[Path]) -> None:
     recognizer = made.model(replace(made.OPTIONS, segments=1))
     _, decisions = made.dense(recognizer, films[0])
-    jobs = [Job(films[0], str(n), Spending(sample=0)) for n in range(300)]
+    jobs = [Job(films[0], str(n), Spending(sample=0)) for n in range(200)]
     drawn = [made.taken_by(seen)[0] for seen in recognizer.engine.run(jobs) if isinstance(seen, Seen)]
-    shares = np.bincount(np.asarray(drawn, int), minlength=7) / 300
-    np.testing.assert_allclose(shares, decisions.log_probs[0, 0].exp(), atol=0.1)
+    shares = np.bincount(np.asarray(drawn, int), minlength=7) / 200
+    np.testing.assert_allclose(shares, decisions.log_probs[0, 0].exp(), atol=0.12)
 
 
 # --- budgets -------------------------------------------------------------------------------------------------------
@@ -268,6 +268,7 @@ def test_no_time_is_one_look(recognizer: AdaptiveRecognizer, films: list[Path]) 
 def test_a_part_of_a_video(recognizer: AdaptiveRecognizer, films: list[Path]) -> None:
     (seen,) = look(recognizer, films[0], part=(1.0, 2.0))
     logits, decisions = made.dense(recognizer, films[0], part=(1.0, 2.0))
+    torch.testing.assert_close(seen.logits, logits, atol=1e-4, rtol=0)
     assert made.taken_by(seen) == decisions.taken[0].argmax(1).tolist()
     assert all(1.0 <= step.time < 2.0 for step in seen.steps)
 

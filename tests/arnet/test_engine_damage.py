@@ -19,9 +19,7 @@ from . import made
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
     """Frames 20 to 23 of 45 are nothing but zeros."""
-    path = made.flicker(
-        tmp_path / "v.mkv", 45, codec="mjpeg", pixels="yuvj420p", gop=1, b_frames=0, color_range="pc"
-    )
+    path = made.flicker(tmp_path / "v.mkv", 45, codec="mjpeg", pixels="yuvj420p", gop=1, b_frames=0, color_range="pc")
     with av.open(str(path)) as container:
         packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
     content = path.read_bytes()

@@ -68,9 +68,7 @@ def test_a_view_is_the_central_square(kernel: Kernel, tmp_path: Path) -> None:
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_views_stand_upright(degrees: int, tmp_path: Path) -> None:
     """As frames that are read upright: the numbers that they show can be read."""
-    size = (128, 72) if degrees != 180 else (72, 128)
     path = turn(make(tmp_path / "v.mp4", 6, size=(72, 72)), degrees)
-    del size
     with open_video(path) as video, video.picker() as pick:
         assert video.rotation == degrees
         glass = Glass(video.stored_size, video.rotation, 72, "area", 1.0)

@@ -32,7 +32,22 @@ def test_budgets(text: str, gmac: float | None, seconds: float | None) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "5", "gmac", "5 gflops", "-1gmac", "0s", "nangmac", "infs", "1e999s", "1.2.3s", "e5ms", "5gmac5s", "--2s", "5sec"],
+    [
+        "",
+        "5",
+        "gmac",
+        "5 gflops",
+        "-1gmac",
+        "0s",
+        "nangmac",
+        "infs",
+        "1e999s",
+        "1.2.3s",
+        "e5ms",
+        "5gmac5s",
+        "--2s",
+        "5sec",
+    ],
 )
 def test_what_is_no_budget(text: str) -> None:
     with pytest.raises(OptionError, match="the budget is") as caught:
@@ -67,9 +82,7 @@ def test_knobs_out_of_bounds(given_: dict[str, Any], told: str) -> None:
 
 
 def setting(loss: float, gmac: float, bias: float = 0.0) -> Setting:
-    return Setting(
-        frames=8, bias=bias, score=0.5, loss=loss, gmac=gmac, consulted=5.5, used=(1.0, 0.5, 0.25, 0.25)
-    )
+    return Setting(frames=8, bias=bias, score=0.5, loss=loss, gmac=gmac, consulted=5.5, used=(1.0, 0.5, 0.25, 0.25))
 
 
 def test_settings_survive_json() -> None:

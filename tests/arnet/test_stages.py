@@ -138,6 +138,7 @@ def test_a_backbone_alone_is_the_mean_over_frames() -> None:
     given = (MadeLooks(), CLIPS, LABELS, CLIPS[:2], evaluate, made.TRAINING)
     task = SingleTask(Single(part.requires_grad_(True), "tiny-b"), *given, which=1)  # type: ignore[arg-type]
     batch = batch_of(task)
+    part.eval()  # without dropout
     assert [each.shape for each in batch["inputs"]] == [(4, 8, 6)]
     frames = [[part.classify(frame) for frame in video] for video in batch["inputs"][0]]  # type: ignore[operator]
     logits = torch.stack([torch.stack(each).mean(0) for each in frames])

@@ -83,7 +83,7 @@ def test_what_was_trained_says_of_raw_videos_what_its_training_said(learned: tup
         found = [recognizer.recognize(clip.path) for clip in trained.parts.test]
         np.testing.assert_allclose([each.probabilities for each in found], trained.test, atol=1e-4)
         assert np.mean([each.spent.gmac for each in found]) == pytest.approx(trained.gmac)
-        shares = np.bincount([step.action for each in found for step in each.steps], minlength=7) / (8 * len(found))
+        shares = np.bincount([step.action for each in found for step in each.steps], minlength=7) / (4 * len(found))
         assert shares == pytest.approx(list(trained.usage.values()))
         assert tuple(trained.usage) == recognizer.actions.names
     assert loaded.examples[0] == str(trained.parts.test[0].path.resolve())
@@ -124,8 +124,7 @@ def test_the_stages_come_one_after_the_other(
     assert order == STAGES[:4]
 
 
-@pytest.mark.parametrize("finetune", [False, True])
-@pytest.mark.parametrize("choices", ["most-probable", "sampled"])
+@pytest.mark.parametrize(("finetune", "choices"), [(True, "most-probable"), (True, "sampled"), (False, "sampled")])
 def test_the_policy_stays_to_the_last_bit_in_the_third_stage(
     parts: Parts, tmp_path: Path, finetune: bool, choices: Any
 ) -> None:
@@ -144,7 +143,7 @@ def test_the_policy_stays_to_the_last_bit_in_the_third_stage(
 
 
 def test_networks_of_frames_learn_too(parts: Parts, tmp_path: Path) -> None:
-    training = replace(LEARNING, encoder_rate=1.0, passes=2)
+    training = replace(LEARNING, encoder_rate=1.0, single_epochs=3, joint_epochs=3, passes=2)
     trained = made.train(parts, tmp_path / "out", training, finetune=True)
     truth = trained.parts.numbers(trained.parts.test)
     assert (trained.test.argmax(1) == truth).mean() >= 0.8
@@ -162,8 +161,8 @@ def test_networks_of_frames_learn_too(parts: Parts, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        replace(made.OPTIONS, state="official"),
-        replace(made.OPTIONS, kernel="nearest", crop=1.0, skips=()),
+        replace(made.QUICK, state="official"),
+        replace(made.QUICK, kernel="nearest", crop=1.0, skips=()),
         ArNetOptions(backbones=("tiny-b",), policy="tiny-p", sizes=(48,), policy_size=32, segments=3, hidden=4),
     ],
     ids=["official-state", "nearest", "one-size"],
@@ -174,12 +173,11 @@ def test_other_options_train(parts: Parts, tmp_path: Path, options: ArNetOptions
     assert load_adaptive(tmp_path, device="cpu", runtime="torch").options == options
 
 
-@pytest.mark.parametrize("finetune", [False, True])
-def test_the_published_recipe_in_small(parts: Parts, tmp_path: Path, finetune: bool) -> None:
+def test_the_published_recipe_in_small(parts: Parts, tmp_path: Path) -> None:
     short = {"single_epochs": 1, "joint_epochs": 2, "tune_epochs": 1, "batch_size": 4}
     training = ArNetTraining(**short).with_preset("official")  # type: ignore[arg-type]
     assert training.optimizer == "sgd" and training.single_epochs == 1
-    trained = made.train(parts, tmp_path, training, finetune=finetune)
+    trained = made.train(parts, tmp_path, training, finetune=True)
     assert np.isfinite(trained.test).all()
 
 
@@ -197,12 +195,12 @@ def test_equal_seeds_give_equal_bits(parts: Parts, looks: Path, tmp_path: Path) 
     assert not np.array_equal(first.test, other.test)
 
 
-@pytest.mark.parametrize(("finetune", "after"), [(False, 13), (True, 13), (False, 2), (False, 18)])
+@pytest.mark.parametrize(("finetune", "after"), [(False, 2), (True, 13)])
 def test_an_interrupted_run_goes_on_to_the_same_bits(
     parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finetune: bool, after: int
 ) -> None:
     """Three updates for each of three backbones, then nine for all together."""
-    stage = {2: "single-0", 13: "joint", 18: "joint"}[after]
+    stage = {2: "single-0", 13: "joint"}[after]
     training = replace(made.TRAINING, select="best") if finetune else made.TRAINING
     whole = made.train(parts, tmp_path / "whole", training, finetune=finetune)
     with monkeypatch.context() as patched:
@@ -228,13 +226,13 @@ def test_a_finished_run_is_read_again_and_not_overwritten(learned: tuple[Trained
     with pytest.raises(OutputError, match="already holds a run"):
         made.train(trained.parts, out, LEARNING, looks=looks)
     for training, told in (
-        (replace(LEARNING, alpha=0.3), "alpha was 0.1, now 0.3"),
+        (replace(LEARNING, alpha=0.3), "alpha was 0.02, now 0.3"),
         (replace(LEARNING, joint_epochs=5), "joint_epochs was 4, now 5"),
     ):
         with pytest.raises(OptionError, match=told):
             made.train(trained.parts, out, training, looks=looks, resume=True)
     with pytest.raises(OptionError, match=r"networks\.hidden was 10"):
-        made.train(trained.parts, out, LEARNING, replace(made.OPTIONS, hidden=11), looks=looks, resume=True)
+        made.train(trained.parts, out, LEARNING, replace(made.QUICK, hidden=11), looks=looks, resume=True)
     with pytest.raises(OptionError, match="clips was"):
         fewer = replace(trained.parts, train=trained.parts.train[1:])
         made.train(fewer, out, LEARNING, looks=looks, resume=True)
@@ -253,7 +251,7 @@ def test_a_policy_that_skips_everything_is_told(parts: Parts, looks: Path, tmp_p
     (remark,) = trained.remarks
     assert "lower --alpha, or raise --uniform-weight" in remark
     assert sum(trained.usage[name] for name in ("64 px", "48 px", "40 px")) < 0.05
-    assert np.isfinite(trained.test).all() and trained.gmac <= 8 * trained.recognizer.costs.policy + 1e-12
+    assert np.isfinite(trained.test).all() and trained.gmac <= 4 * trained.recognizer.costs.policy + 1e-12
     again = made.train(parts, tmp_path, training, looks=looks, resume=True)
     assert again.remarks == trained.remarks, "it is remembered"
 
@@ -266,7 +264,7 @@ def test_several_labels_give_map(parts: Parts, looks: Path, tmp_path: Path) -> N
         return (replace(clips[0], also=("green",)), *clips[1:])
 
     several = replace(parts, train=also(parts.train), validation=also(parts.validation), test=also(parts.test))
-    trained = made.train(several, tmp_path, options=replace(made.OPTIONS, skips=()), looks=tmp_path / "looks")
+    trained = made.train(several, tmp_path, options=replace(made.QUICK, skips=()), looks=tmp_path / "looks")
     last = rows(tmp_path, "tune")[-1]
     assert last["validation_map"] == last["validation_score"] and "validation_accuracy" in last
     assert trained.recognizer.several and load_adaptive(tmp_path, device="cpu", runtime="torch").several
@@ -305,12 +303,12 @@ def test_neither_validation_nor_test(parts: Parts, looks: Path, tmp_path: Path) 
 
 def test_rates_beyond_reason_are_told(parts: Parts, looks: Path, tmp_path: Path) -> None:
     wild = replace(made.TRAINING, single_rate=1e38, optimizer="sgd")
-    with pytest.raises(KinoscopeError, match="finite|became nan"):
+    with pytest.raises(KinoscopeError, match=r"finite|became nan"):
         made.train(parts, tmp_path, wild, looks=looks)
 
 
 def test_networks_without_weights_must_learn(parts: Parts, tmp_path: Path) -> None:
     """They would stay random, and nothing would keep them."""
-    options = replace(made.OPTIONS, backbones=("resnet18", "tiny-b", "tiny-c"))
+    options = replace(made.QUICK, backbones=("resnet18", "tiny-b", "tiny-c"))
     with pytest.raises(OptionError, match="no weights for resnet18"):
         made.train(parts, tmp_path, options=options)

@@ -282,24 +282,6 @@ def test_videos_that_could_not_be_read_leave_enough_or_not() -> None:
 # --- calibration ---------------------------------------------------------------------------------------------------
 
 
-def test_the_temperature_makes_validation_answers_as_sure_as_they_are_right() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(4000, 3))
-    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    labels = (chances.cumsum(1) < rng.random((4000, 1))).sum(1)
-    assert temperature(3 * logits, labels) == pytest.approx(3, rel=0.1)
-    assert temperature(logits / 3, labels) == pytest.approx(1 / 3, rel=0.1)
-    unknown = np.concatenate((labels, [-1, -1]))
-    assert temperature(np.concatenate((logits, 1e3 * np.eye(3)[:2])), unknown) == temperature(logits, labels)
-
-
-def test_what_few_clips_may_say_of_certainty() -> None:
-    sure = np.array([[2.0, 0], [0, 3.0], [0, 2.0]])
-    assert temperature(sure, np.array([0, 1, 1])) == 1.0, "all are right, which would ask for certainty"
-    assert temperature(sure, np.array([1, 0, 0])) == 10.0, "all are wrong, which would ask for none at all"
-    assert temperature(sure[:1], np.array([0])) == 1.0 and temperature(sure, np.array([-1, -1, 0])) == 1.0
-
-
 def test_a_training_calibrates_on_validation_and_keeps_it(tmp_path: Path) -> None:
     trained = train(tmp_path, replace(QUICK, epochs=1))
     truth = trained.parts.numbers(trained.parts.validation)

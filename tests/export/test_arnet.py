@@ -234,7 +234,7 @@ def test_int8(films: list[Path], tmp_path: Path) -> None:
     assert features.relative > 1e-4 and features.cosine > 0.9, "in eight bits, and near"
     assert all(each.relative < 1e-5 for each in written.programs["step"].values()), "what decides stays exact"
     assert written.description["precision"] == "int8"
-    assert ExportedProgram(written.folder / "policy-tiny-32.xml").config["precision"] == "int8"
+    assert ExportedProgram(written.folder / "policy-tiny-32.xml").config["precision"] == "float32"
     assert ExportedProgram(written.folder / "step.xml").config["precision"] == "float32"
     with pytest.raises(WeightError, match="int8"):
         export_adaptive(model, tmp_path / "b", least_agreement=1.01, **options)

@@ -109,10 +109,18 @@ class RandomChoice(_AllNetworks):
     def forward(self, inputs: Inputs) -> Tensor:
         """Shape: see :data:`.stages.Inputs` -> [B, K]."""
         answers = self.answers(inputs)
-        generator = None if self.training else torch.Generator().manual_seed(0)
         count = self.network.available.count
-        drawn = torch.randint(count, answers.shape[:2], generator=generator).to(answers.device)  # [B, T]
+        if self.training:
+            drawn = torch.randint(count, answers.shape[:2])  # [B, T]
+        else:
+            drawn = random_actions(count, answers.shape[1]).expand(answers.shape[0], -1)
+        drawn = drawn.to(answers.device)
         return combine(answers, F.one_hot(drawn, count).to(answers.dtype))
+
+
+def random_actions(count: int, frames: int) -> Tensor:
+    """What RANDOM does in use with videos of so many candidate frames. Shape: [1, T]."""
+    return torch.randint(count, (1, frames), generator=torch.Generator().manual_seed(0))
 
 
 class Sampler(nn.Module):
@@ -291,10 +299,8 @@ class DenseRunner:
         return every.mean(dim=0) if len(every) else every.new_zeros(every.shape[1])
 
     def _drawn(self, segments: int) -> np.ndarray | None:
-        """Actions of RANDOM, the same for every video of so many frames, as in :class:`RandomChoice`. Shape: [T]."""
-        if self.kind != "random":
-            return None
-        return torch.randint(self.actions.count, (1, segments), generator=torch.Generator().manual_seed(0))[0].numpy()
+        """Actions of RANDOM. Shape: [T]."""
+        return random_actions(self.actions.count, segments)[0].numpy() if self.kind == "random" else None
 
     def _features(self, number: int, views: list[np.ndarray], seconds: dict[str, float]) -> Tensor:
         """Shape: n of [S, S, 3] -> [1, n, C]."""

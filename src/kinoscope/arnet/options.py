@@ -62,7 +62,7 @@ class ArNetOptions:
         self.actions  # noqa: B018 - checks the sizes and the skips
         if len(self.nets) != len(self.sizes):
             problem = f"{len(self.nets)} backbones ({', '.join(self.nets)}) for {len(self.sizes)} sizes"
-            raise OptionError(problem, cure="name one backbone for each of --sizes: --backbones '[a,b]'")
+            raise OptionError(problem, cure="name one backbone for each of --sizes: --backbones a,b")
         _within("segments", self.segments, 1, _MOST_FRAMES)
         _within("hidden", self.hidden, 1, 1 << 14)
         if not 0.1 <= self.crop <= 1:

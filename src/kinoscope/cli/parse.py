@@ -115,7 +115,8 @@ def _expand(argv: list[str], flags: set[str]) -> list[str]:
 
 
 def _is_tuple(action: Any) -> bool:
-    return typing.get_origin(getattr(action, "_typehint", None)) is tuple
+    hint = getattr(action, "_typehint", None)
+    return any(typing.get_origin(each) is tuple for each in (hint, *typing.get_args(hint)))  # or an optional one
 
 
 def _bracketed(argv: list[str], pairs: set[str]) -> list[str]:

@@ -31,7 +31,7 @@ def run(
     training: ArNetTraining = ArNetTraining(),
     preset: Preset = "own",
     finetune: bool = False,
-    weights: tuple[str, ...] | None = None,
+    weights: str | None = None,
     videos: Path | None = None,
     dataset: Dataset = "auto",
     split: int = 1,
@@ -99,14 +99,14 @@ def run(
     return 2 if trained.missing else 0
 
 
-def _weights(given: tuple[str, ...] | None, names: list[str]) -> dict[str, Path]:
+def _weights(given: str | None, names: list[str]) -> dict[str, Path]:
     if not given:
         return {}
-    if len(given) != len(names):
+    paths = [each.strip() for each in given.split(",")]
+    if len(paths) != len(names):
         cure = f"one for each of {', '.join(names)}; nothing between two commas leaves one as it is"
-        raise OptionError(f"--weights names {len(given)} files for {len(names)} networks", cure=cure)
-    pairs = zip(names, given, strict=True)
-    return {name: Path(path) for name, path in pairs if path}
+        raise OptionError(f"--weights names {len(paths)} files for {len(names)} networks", cure=cure)
+    return {name: Path(path) for name, path in zip(names, paths, strict=True) if path}
 
 
 def _figures(trained: TrainedArNet) -> dict[str, Any]:

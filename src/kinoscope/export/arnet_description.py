@@ -20,7 +20,6 @@ from .exportable import FORMAT, VERSION, pixel_statistics
 from .packages import Format
 
 KIND, DESCRIPTION, README = "arnet", "model.json", "README.md"
-SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml"}
 _RUNTIMES: dict[Format, str] = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
 _CANDIDATES = """k = 0 … T-1 of T segments: floor((2 k + 1) n / (2 T)) of n frames counted from 0; of a video with
 n <= T all frames, the last repeated; where the frame rate varies, the frame shown at (k + 1/2) / T of the duration"""

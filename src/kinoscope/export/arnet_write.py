@@ -17,11 +17,12 @@ from ..files import make_folder, output_errors, require_writable, write_json, wr
 from ..progress import Progress, progress
 from .arnet import Program, programs_of
 from .arnet_check import LoopAgreement, compare_loop, compare_programs, frames_of, require_loop, told, worst
-from .arnet_description import DESCRIPTION, README, SUFFIXES, describe, read_description, readme
+from .arnet_description import DESCRIPTION, README, describe, read_description, readme
 from .check import LEAST_AGREEMENT, TOLERANCE, Agreement, require_agreement
 from .onnx_file import OPSET, require_opset, write_graph
 from .openvino_file import convert_onnx
 from .packages import Format, require_packages
+from .write import SUFFIXES
 
 _COMPARED, _CALIBRATED = 24, 300
 """Frames for each network."""
@@ -153,7 +154,8 @@ def _write(
         write_graph(program.graph, onnx, opset=opset)
         report(1)
         if to == "openvino":
-            seen = list(views[number]) if program.net and calibration else []  # the step stays exact: it decides
+            answers = number < len(recognizer.network.backbones)  # what decides, the policy and its step, stays exact
+            seen = list(views[number]) if answers and calibration else []
             report(0, f"{'calibrating' if seen else 'converting'} {program.name}")
             convert_onnx(onnx, path, program.graph.config, calibration=seen, prepare=lambda x: _one(program, x))  # noqa: B023
             onnx.unlink()
