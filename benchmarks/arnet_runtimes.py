@@ -1,4 +1,4 @@
-"""What computes AR-Net fastest on a CPU, and with what answers: PyTorch, ONNX Runtime, OpenVINO, also in eight bits.
+"""What computes AR-Net fastest on a CPU, and how it answers: PyTorch, ONNX Runtime, OpenVINO, also in eight bits.
 
 A model is trained on UT-Interaction (fold 0 of ``benchmarks.arnet``), exported, and every runtime takes the place of its
 networks in the real engine. Every test video is looked at by all of them in turns, alone and in groups.
