@@ -223,7 +223,7 @@ _TITLES = {
     "details": "Playground: a fine texture, seen for half a second, at 224 px only (chance 33)",
     "people": "UT-Interaction, both sets, sequences never parted (chance 17)",
     "falls": "URFD: a fall, or daily life (chance 57)",
-    "needle": "Long videos: one interaction among seven clips without any, 32 candidate frames (chance 17)",
+    "needle": "Long videos: one interaction among seven clips without any (chance 17)",
 }
 
 

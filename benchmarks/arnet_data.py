@@ -25,7 +25,7 @@ OPTIONS: dict[str, ArNetOptions] = {
     "details": ArNetOptions(hidden=128, crop=1.0),
     "people": ArNetOptions(hidden=128),
     "falls": ArNetOptions(hidden=128),
-    "needle": ArNetOptions(hidden=128, segments=32),
+    "needle": ArNetOptions(hidden=128),
 }
 """The detail of the playground is legible only in frames that are not scaled."""
 

@@ -1,6 +1,6 @@
 """What computes AR-Net fastest on a CPU, and how it answers: PyTorch, ONNX Runtime, OpenVINO, also in eight bits.
 
-A model is trained on UT-Interaction (fold 0 of ``benchmarks.arnet``), exported, and every runtime takes the place of its
+A model of UT-Interaction (fold 0 of ``benchmarks.arnet``) is exported, and every runtime takes the place of its
 networks in the real engine. Every test video is looked at by all of them in turns, alone and in groups.
 
     python -m benchmarks.arnet_runtimes --write

@@ -288,7 +288,7 @@ def test_clips_that_cannot_be_read_are_left_out_and_told(parts: Parts, looks: Pa
     more = replace(parts, train=(*parts.train, bad), test=(gone, *parts.test))
     trained = made.train(more, tmp_path / "run", looks=looks)
     assert sorted(trained.missing) == ["bad", "gone"] and len(trained.parts.train) == 9 and len(trained.test) == 6
-    assert "2 clips that cannot be read left out" in trained.parts.reason
+    assert "2 videos that cannot be read left out" in trained.parts.reason
     lonely = replace(parts, train=(parts.train[0], bad))
     with pytest.raises(AnnotationError, match=r"1 clip cannot be read(.|\n)*nothing to tell apart"):
         made.train(lonely, tmp_path / "other", looks=looks)

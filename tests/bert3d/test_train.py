@@ -269,14 +269,15 @@ def test_heads_that_do_not_divide_the_channels(tmp_path: Path) -> None:
 
 
 def test_videos_that_could_not_be_read_leave_enough_or_not() -> None:
-    from kinoscope.bert3d.train import without
+    from kinoscope.bert3d.token_clips import video_of
+    from kinoscope.data.clip_parts import without
 
     parts, _ = ordered()
-    assert without(parts, set()) is parts
-    left = without(parts, {"train00", "validation01", "test02"})
+    assert without(parts, set(), video_of) is parts
+    left = without(parts, {"train00", "validation01", "test02"}, video_of)
     assert (len(left.train), len(left.validation), len(left.test)) == (23, 7, 11)
     with pytest.raises(AnnotationError, match=r"12 videos cannot be read.*every training clip shows 'rise'"):
-        without(parts, {f"train{number:02d}" for number in range(0, 24, 2)})
+        without(parts, {f"train{number:02d}" for number in range(0, 24, 2)}, video_of)
 
 
 # --- calibration ---------------------------------------------------------------------------------------------------

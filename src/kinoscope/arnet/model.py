@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..encoders.image_nets import build_image_net, image_net
 from ..encoders.sampling import Runtime
+from ..engine.calibration import most_probable
 from ..engine.model_folder import CONFIG, MAKE_ANEW, WEIGHTS, read_config
 from ..errors import DamagedVideoWarning, OptionError, VideoError, WeightError
 from ..files import atomic_path, write_json
@@ -82,13 +83,7 @@ class AdaptiveRecognition:
 
     def best(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable labels with their probabilities; of equal ones the first."""
-        return most_probable_labels(self.probabilities, self.classes, count)
-
-
-def most_probable_labels(probabilities: FloatArray, classes: Sequence[str], count: int) -> list[tuple[str, float]]:
-    """Labels with their probabilities, the largest first; of equal ones the first. Shape: [K] -> ``count`` pairs."""
-    order = np.argsort(-probabilities, kind="stable")[:count]
-    return [(classes[k], float(probabilities[k])) for k in order]
+        return most_probable(self.probabilities, self.classes, count)
 
 
 class AdaptiveRecognizer:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, TypeVar, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
+from ..engine.presets import Preset, require_known, with_preset
 from ..errors import OptionError
 from .actions import Actions
 
@@ -16,7 +17,6 @@ StateRule = Literal["clean", "official"]
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "constant"]
 Select = Literal["best", "last"]
-Preset = Literal["own", "official"]
 
 FAMILIES: dict[Family, tuple[tuple[str, ...], str]] = {
     "efficientnet-lite": (("efficientnet-lite2", "efficientnet-lite1", "efficientnet-lite0"), "efficientnet-lite0"),
@@ -58,7 +58,7 @@ class ArNetOptions:
     """Of features, in training."""
 
     def __post_init__(self) -> None:
-        _require_known(self, family=Family, kernel=Kernel, state=StateRule)
+        require_known(self, family=Family, kernel=Kernel, state=StateRule)
         self.actions  # noqa: B018 - checks the sizes and the skips
         if len(self.nets) != len(self.sizes):
             problem = f"{len(self.nets)} backbones ({', '.join(self.nets)}) for {len(self.sizes)} sizes"
@@ -155,7 +155,7 @@ class ArNetTraining:
     """Everything random follows from it; 1007 is published."""
 
     def __post_init__(self) -> None:
-        _require_known(self, uniform_norm=UniformNorm, optimizer=Optimizer, schedule=Schedule, select=Select)
+        require_known(self, uniform_norm=UniformNorm, optimizer=Optimizer, schedule=Schedule, select=Select)
         if self.costs not in ("relative", "gmac") or self.tune_choices not in ("most-probable", "sampled"):
             raise OptionError(f"costs is {self.costs!r}, tune_choices {self.tune_choices!r}", cure="see --help")
         for name, least in (
@@ -180,7 +180,7 @@ class ArNetTraining:
 
     def with_preset(self, preset: Preset) -> ArNetTraining:
         """These options, with the preset's values wherever they are still the defaults."""
-        return _with(self, _OFFICIAL if _known(preset) == "official" else {})
+        return with_preset(self, preset, _OFFICIAL)
 
     def resolved(self, videos: int) -> ArNetTraining:
         """With the passes of an epoch, where they are not given."""
@@ -215,31 +215,10 @@ _OFFICIAL: dict[str, Any] = {
 }
 _OFFICIAL_NETS: dict[str, Any] = {"kernel": "nearest", "hidden": 512, "family": "resnet"}
 
-Options = TypeVar("Options", ArNetOptions, ArNetTraining)
-
 
 def options_with_preset(options: ArNetOptions, preset: Preset) -> ArNetOptions:
     """The networks' options, with the preset's values wherever they are still the defaults."""
-    return _with(options, _OFFICIAL_NETS if _known(preset) == "official" else {})
-
-
-def _with(options: Options, values: dict[str, Any]) -> Options:
-    defaults = {field.name: field.default for field in fields(options)}
-    return replace(options, **{k: v for k, v in values.items() if getattr(options, k) == defaults[k]})
-
-
-def _require_known(options: object, **choices: Any) -> None:
-    """Raise :class:`OptionError` for a field that is none of its choices."""
-    for name, kind in choices.items():
-        value, known = getattr(options, name), get_args(kind)
-        if value not in known:
-            raise OptionError(f"{name} is {value!r}", cure=f"one of: {', '.join(known)}")
-
-
-def _known(preset: Preset) -> Preset:
-    if preset not in get_args(Preset):
-        raise OptionError(f"preset is {preset!r}", cure="choose own or official")
-    return preset
+    return with_preset(options, preset, _OFFICIAL_NETS)
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:

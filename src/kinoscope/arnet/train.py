@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data.clip_parts import Parts, gathered
+from ..data.clip_parts import Parts, examples, without
 from ..data.labelled_clips import LabelledClip
 from ..encoders.image_nets import build_image_net, image_net
 from ..encoders.sampling import Runtime
@@ -33,7 +33,7 @@ from ..engine import LoopOptions, fit
 from ..engine.calibration import temperature
 from ..engine.resume import CHECKPOINT
 from ..engine.seeds import seed_weights
-from ..errors import AnnotationError, KinoscopeError, OptionError, OutputError, WeightError
+from ..errors import KinoscopeError, OptionError, OutputError, WeightError
 from ..files import sha256_of, write_json
 from ..wording import plural
 from .costs import CostTable, cost_table
@@ -47,7 +47,6 @@ from .stages import Evaluate, Joint, JointTask, Single, SingleTask, VideoTask, c
 
 RECIPE = "training.json"
 """How a model was trained, beside it: so that its baselines are trained alike."""
-_EXAMPLES = 8
 _SINGLE, _JOINT, _TUNE = "single", "joint", "tune"
 
 
@@ -141,7 +140,7 @@ def train_arnet(
         curve=curve,
         curve_of=f"{plural(len(held), 'clip')} of the {'validation' if parts.validation else 'training'} part",
         several=_several(parts),
-        examples=[str(clip.path.resolve()) for clip in (*parts.test, *parts.validation)[:_EXAMPLES]],
+        examples=examples(parts),
         device=where.device,
         runtime=where.runtime,
     )
@@ -333,19 +332,7 @@ def looked_at(parts: Parts, looks: Looks, options: ArNetOptions) -> tuple[Parts,
     wanted += [Wanted(clip, False, several) for clip in parts.validation]
     wanted += [Wanted(clip, False, once) for clip in parts.test]
     failed = looks.prepare(wanted)
-    if not failed:
-        return parts, failed
-
-    def readable(part: Sequence[LabelledClip]) -> list[LabelledClip]:
-        return [clip for clip in part if clip.name not in failed]
-
-    told = f"{parts.reason}; {plural(len(failed), 'clip')} that cannot be read left out"
-    try:
-        return gathered(readable(parts.train), readable(parts.validation), readable(parts.test), told), failed
-    except AnnotationError as error:
-        first = next(iter(failed.values()))
-        problem = f"{plural(len(failed), 'clip')} cannot be read ({first}), and of what is left {error.problem}"
-        raise AnnotationError(problem, cure="see: kinoscope probe VIDEOS") from error
+    return without(parts, failed, lambda clip: clip.name), failed
 
 
 def _claim(out: Path, resume: bool) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..clips.reader import Clips
 from ..clips.windows import crop_window
-from ..data.clip_parts import Parts
+from ..data.clip_parts import Parts, examples, without
 from ..data.labelled_clips import LabelledClip
 from ..encoders import encoder_spec, load_encoder
 from ..encoders.backbones import build_backbone, list_backbones
@@ -36,7 +36,7 @@ from .protocol import ClipChoice
 from .recognizer import TrainedRecognizer
 from .task import RecognizeTask
 from .token_clips import require_within, video_of
-from .train import Trained, Where, examples, run, without
+from .train import Trained, Where, run
 
 _AUGMENT = AugmentOptions(area=(0.4, 1.0), jitter=0.3, grey=0.0, blur=0.0)
 _CLIPS_AT_ONCE = 8
@@ -73,7 +73,7 @@ def finetune(
     library = Clips(videos, (spec.stream,), clip_options(spec), cache=Path(cache or Path(out) / "cache"))
     library.prepare(where.workers)
     left = {name: library.failed[path] for name, path in videos.items() if path in library.failed}
-    parts = without(parts, left)
+    parts = without(parts, left, video_of)
     lengths = {name: library.samples(number) / spec.fps for number, name in enumerate(library.names)}
     for clip in (*parts.train, *parts.validation, *parts.test):
         require_within(clip, lengths[video_of(clip)])

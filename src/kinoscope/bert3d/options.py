@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, TypeVar, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
 
+from ..engine.presets import Preset, require_known, with_preset
 from ..errors import OptionError
 from ..video.streams import STREAMS, Stream
 
@@ -16,7 +17,6 @@ HEADS: tuple[HeadName, ...] = get_args(HeadName)
 Initialization = Literal["bert5", "bert2"]
 Positions = Literal["learned", "sinusoidal", "none"]
 Readout = Literal["class-token", "mean"]
-Preset = Literal["own", "official"]
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "plateau", "constant"]
 Select = Literal["best", "last"]
@@ -73,7 +73,7 @@ class HeadOptions:
     """Before the classifier; 0.8 is published."""
 
     def __post_init__(self) -> None:
-        _require_known(self, head=HeadName, initialization=Initialization, positions=Positions, readout=Readout)
+        require_known(self, head=HeadName, initialization=Initialization, positions=Positions, readout=Readout)
         for name in ("layers", "heads", "hidden", "slow_width"):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= _WIDEST:
@@ -134,7 +134,7 @@ class RecognizeOptions:
     """Everything random follows from it."""
 
     def __post_init__(self) -> None:
-        _require_known(self, optimizer=Optimizer, schedule=Schedule, select=Select)
+        require_known(self, optimizer=Optimizer, schedule=Schedule, select=Select)
         for name, least in (("epochs", 1), ("batch_size", 1), ("accumulate", 1), ("patience", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise OptionError(f"{name} is {getattr(self, name)}, but must be at least {least}")
@@ -149,7 +149,7 @@ class RecognizeOptions:
 
     def with_preset(self, preset: Preset) -> RecognizeOptions:
         """These options, with the preset's values wherever they are still the defaults."""
-        return _with(self, _OFFICIAL if _known(preset) == "official" else {})
+        return with_preset(self, preset, _OFFICIAL)
 
     def identity(self) -> dict[str, Any]:
         """What decides the result, beside the options of the loop."""
@@ -184,7 +184,7 @@ class ClipTraining:
 
 def head_with_preset(head: HeadOptions, preset: Preset) -> HeadOptions:
     """The head's options, with the preset's values wherever they are still the defaults."""
-    return _with(head, _OFFICIAL_HEAD if _known(preset) == "official" else {})
+    return with_preset(head, preset, _OFFICIAL_HEAD)
 
 
 def warm_cosine(step: int, total: int, warmup: float, schedule: Schedule) -> float:
@@ -199,25 +199,3 @@ def warm_cosine(step: int, total: int, warmup: float, schedule: Schedule) -> flo
 def plateau_factor(drops: int) -> float:
     """Factor on the rates after so many plateaus."""
     return _PLATEAU_FACTOR**drops
-
-
-Options = TypeVar("Options", RecognizeOptions, HeadOptions)
-
-
-def _with(options: Options, values: dict[str, Any]) -> Options:
-    defaults = {field.name: field.default for field in fields(options)}
-    return replace(options, **{k: v for k, v in values.items() if getattr(options, k) == defaults[k]})
-
-
-def _require_known(options: object, **choices: Any) -> None:
-    """Raise :class:`OptionError` for a field that is none of its choices."""
-    for name, kind in choices.items():
-        value, known = getattr(options, name), get_args(kind)
-        if value not in known:
-            raise OptionError(f"{name} is {value!r}", cure=f"one of: {', '.join(known)}")
-
-
-def _known(preset: Preset) -> Preset:
-    if preset not in ("own", "official"):
-        raise OptionError(f"preset is {preset!r}", cure="choose own or official")
-    return preset

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.features import Features
 from ..encoders import Encoder
+from ..engine.calibration import most_probable
 from ..engine.model_folder import CONFIG, MAKE_ANEW, load_weights, read_config, save_model
 from ..errors import OptionError, WeightError
 from ..video.sampling import FloatArray
@@ -94,12 +94,6 @@ class Recognition:
     def best(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable labels with their probabilities; of equal ones the first."""
         return most_probable(self.probabilities, self.classes, count)
-
-
-def most_probable(probabilities: FloatArray, classes: Sequence[str], count: int) -> list[tuple[str, float]]:
-    """Labels with their probabilities, the largest first; of equal ones the first. Shape: [K] -> ``count`` pairs."""
-    order = np.argsort(-probabilities, kind="stable")[:count]
-    return [(classes[k], float(probabilities[k])) for k in order]
 
 
 class TrainedRecognizer:

@@ -8,7 +8,7 @@ Not supported: several encoders in one network (fuse trained recognisers instead
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -17,19 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.clip_parts import Clips, Parts, gathered
+from ..data.clip_parts import Parts, examples, without
 from ..data.feature_spec import FeatureSpec
 from ..data.feature_store import FeatureStore
 from ..data.features import Features, FeatureTime
-from ..data.labelled_clips import LabelledClip
 from ..encoders import encoder_spec, load_encoder
 from ..encoders.folder import extract_videos
 from ..encoders.sampling import Runtime, Sampling
 from ..engine import LoopOptions, fit
 from ..engine.calibration import temperature
 from ..engine.seeds import seed_weights
-from ..errors import AnnotationError, FeatureError, KinoscopeError, OptionError, OutputError
-from ..wording import plural
+from ..errors import FeatureError, KinoscopeError, OptionError, OutputError
 from .feature_eye import FeatureEye, row_glimpses
 from .network import TokenClassifier, build_classifier
 from .options import HeadOptions, RecognizeOptions, head_for_frozen
@@ -42,7 +40,6 @@ SHORT_CLIPS = Sampling(clip_length=16, stride=8)
 _USUAL_TOKENS = 64
 MOST_TOKENS = 4096
 """Rows of a window; beyond, attention takes more memory than it is worth."""
-_EXAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ def train_head(
     if features is None:
         raise OptionError("there are neither features nor an encoder", cure="give --encoder, --features, or both")
     store = features if isinstance(features, Mapping) else FeatureStore(features, time).mapped()
-    parts = without(parts, missing)
+    parts = without(parts, missing, video_of)
     train, held, test = (
         read_token_clips(part, store, parts.numbers(part)) for part in (parts.train, parts.validation, parts.test)
     )
@@ -165,31 +162,6 @@ def run(task: RecognizeTask, out: str | Path, options: RecognizeOptions, where: 
     if not all(bool(parameter.isfinite().all()) for parameter in answer.parameters()):
         raise KinoscopeError("the weights are no finite numbers", where=out, cure="lower the learning rate")
     return answer
-
-
-def without(parts: Parts, missing: Collection[str]) -> Parts:
-    """The parts without the clips of some videos.
-
-    Raises:
-        AnnotationError: no training clip is left, or of one class alone.
-    """
-    if not missing:
-        return parts
-
-    def readable(part: Clips) -> list[LabelledClip]:
-        return [clip for clip in part if video_of(clip) not in missing]
-
-    told = f"{parts.reason}; {plural(len(missing), 'video')} that cannot be read left out"
-    try:
-        return gathered(readable(parts.train), readable(parts.validation), readable(parts.test), told)
-    except AnnotationError as error:
-        problem = f"{plural(len(missing), 'video')} cannot be read, and of what is left {error.problem}"
-        raise AnnotationError(problem, cure="see: kinoscope probe VIDEOS") from error
-
-
-def examples(parts: Parts) -> list[str]:
-    """Some held-out videos, for checks of exports."""
-    return [str(clip.path.resolve()) for clip in (*parts.test, *parts.validation)[:_EXAMPLES]]
 
 
 def _extract(parts: Parts, folder: Path, encoder: str, sampling: Sampling, where: Where) -> dict[str, str]:

@@ -15,6 +15,7 @@ from ..arnet.engine import DECODE, POLICY
 from ..arnet.model import AdaptiveRecognition, AdaptiveRecognizer, load_adaptive
 from ..arnet.spending import Budget, Spending
 from ..encoders.sampling import Runtime
+from ..engine.calibration import most_probable
 from ..errors import KinoscopeError, VideoError
 from ..files import write_json, write_text
 from ..progress import progress
@@ -201,8 +202,7 @@ def _size(model: AdaptiveRecognizer, action: int) -> int:
 
 
 def _best(each: AdaptiveRecognition, at: int) -> list[tuple[str, float]]:
-    order = np.argsort(-each.running[at], kind="stable")[:_ANSWERS]
-    return [(each.classes[k], float(each.running[at][k])) for k in order]
+    return most_probable(each.running[at], each.classes, _ANSWERS)
 
 
 def _reason(model: AdaptiveRecognizer, each: AdaptiveRecognition, at: int) -> str:

@@ -14,8 +14,9 @@ import torch
 
 from ..bert3d.fusion import Rule, fuse
 from ..bert3d.protocol import ClipChoice
-from ..bert3d.recognizer import Look, Recognition, load_recognizer, most_probable
+from ..bert3d.recognizer import Look, Recognition, load_recognizer
 from ..encoders.sampling import Runtime
+from ..engine.calibration import most_probable
 from ..errors import KinoscopeError, OptionError
 from ..evaluate.clip_scores import fuse_probabilities
 from ..files import write_json, write_text

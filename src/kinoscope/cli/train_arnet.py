@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..arnet.options import ArNetOptions, ArNetTraining, Preset, options_with_preset
+from ..arnet.options import ArNetOptions, ArNetTraining, options_with_preset
 from ..data.labelled_clips import Dataset, Missing
 from ..encoders.sampling import Runtime
+from ..engine.presets import Preset
 from ..errors import OptionError
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..bert3d.options import ClipTraining, HeadOptions, Preset, RecognizeOptions, head_with_preset
+from ..bert3d.options import ClipTraining, HeadOptions, RecognizeOptions, head_with_preset
 from ..data.labelled_clips import Dataset, Missing
 from ..encoders.sampling import Runtime, Sampling
+from ..engine.presets import Preset
 from ..errors import OptionError
 
 if TYPE_CHECKING:

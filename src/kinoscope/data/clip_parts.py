@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,7 @@ from .labelled_clips import LabelledClip, LabelledClips, group_of
 
 Clips = tuple[LabelledClip, ...]
 _TEST_SHARE = 0.3
+_EXAMPLES = 8
 _CARVED = "validation is drawn from the training clips, about {:.0%} of each class, recordings whole"
 
 
@@ -203,6 +204,35 @@ def gathered(
     remarks += _absent(learned, validation, "validation")
     remarks += _shared(train, validation, "validation") + _shared((*train, *validation), test, "test")
     return Parts(tuple(train), tuple(validation), tuple(test), f"{sizes}: {reason}", tuple(remarks), reason)
+
+
+def without(parts: Parts, unreadable: Collection[str], name_of: Callable[[LabelledClip], str]) -> Parts:
+    """The parts without the clips that cannot be read.
+
+    Args:
+        unreadable: names of clips, or of their videos.
+        name_of: a clip → its name among them.
+
+    Raises:
+        AnnotationError: no training clip is left, or of one class alone.
+    """
+    if not unreadable:
+        return parts
+
+    def readable(part: Clips) -> list[LabelledClip]:
+        return [clip for clip in part if name_of(clip) not in unreadable]
+
+    told = f"{parts.reason}; {plural(len(unreadable), 'video')} that cannot be read left out"
+    try:
+        return gathered(readable(parts.train), readable(parts.validation), readable(parts.test), told)
+    except AnnotationError as error:
+        problem = f"{plural(len(unreadable), 'video')} cannot be read, and of what is left {error.problem}"
+        raise AnnotationError(problem, cure="see: kinoscope probe VIDEOS") from error
+
+
+def examples(parts: Parts) -> list[str]:
+    """Some held-out videos, for checks of exports."""
+    return [str(clip.path.resolve()) for clip in (*parts.test, *parts.validation)[:_EXAMPLES]]
 
 
 def _unseen(learned: Counter[str], others: Counter[str], part: str, noun: str) -> list[str]:

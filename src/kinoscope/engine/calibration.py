@@ -1,4 +1,6 @@
-"""Probabilities that mean what they say: the temperature that logits are divided by.
+"""Probabilities that mean what they say, and the labels that they speak for.
+
+Logits are divided by a temperature first.
 
 Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
 """
@@ -6,9 +8,10 @@ Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, secti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -77,3 +80,11 @@ def _lowest(value: Callable[[float], float], low: float, high: float) -> float:
             right = low + _GOLDEN * (high - low)
             at_right = value(right)
     return (low + high) / 2
+
+
+def most_probable(
+    probabilities: npt.NDArray[np.float64], classes: Sequence[str], count: int
+) -> list[tuple[str, float]]:
+    """Labels with their probabilities, the largest first; of equal ones the first. Shape: [K] -> ``count`` pairs."""
+    order = np.argsort(-probabilities, kind="stable")[:count]
+    return [(classes[k], float(probabilities[k])) for k in order]
