@@ -220,10 +220,10 @@ def _found_evidence(choices: Sequence[Mapping[str, Any]]) -> str:
 
 
 _TITLES = {
-    "details": "Playground: a fine texture, seen for half a second, at 224 px only (chance 33)",
+    "details": "Playground: a texture that is seen for half a second and is legible from near (chance 33)",
     "people": "UT-Interaction, both sets, sequences never parted (chance 17)",
     "falls": "URFD: a fall, or daily life (chance 57)",
-    "needle": "Long videos: one interaction among seven clips without any (chance 17)",
+    "needle": "Long videos: one interaction among seven stretches of daily life (chance 17)",
 }
 
 

@@ -19,7 +19,10 @@ INTERACTIONS = ("shake-hands", "hug", "kick", "point", "punch", "push")
 DATASETS = ("details", "people", "falls", "needle")
 FOLDS = 4
 _JOINED, _FPS, _SIZE = 8, 15, (240, 320)
-_PLAYGROUND = PlaygroundOptions(clips_per_class=0, orders_per_class=0, details_per_class=30, untrimmed_videos=0)
+_STRETCH = 4.0  # seconds of each
+_PLAYGROUND = PlaygroundOptions(
+    clips_per_class=0, orders_per_class=0, details_per_class=40, untrimmed_videos=0, large_print=True
+)
 
 OPTIONS: dict[str, ArNetOptions] = {
     "details": ArNetOptions(hidden=128, crop=1.0),
@@ -27,7 +30,7 @@ OPTIONS: dict[str, ArNetOptions] = {
     "falls": ArNetOptions(hidden=128),
     "needle": ArNetOptions(hidden=128),
 }
-"""The detail of the playground is legible only in frames that are not scaled."""
+"""The detail of the playground is legible in frames that are not scaled."""
 
 
 def parts_of(name: str, seed: int, data: Path, cache: Path) -> Parts:
@@ -62,8 +65,8 @@ def falls(data: Path) -> LabelledClips:
 
 
 def needle(data: Path, folder: Path) -> LabelledClips:
-    """Long videos of eight clips of set 1, of which one shows an interaction and the others show none."""
-    quiet = sorted((data / "ut_interaction" / "background_set1").glob("*.avi"))
+    """Long videos: an interaction of set 1 somewhere among seven stretches of daily life."""
+    quiet = sorted((data / "urfd" / "videos").glob("adl-*.mp4"))
     clips = []
     for number, clip in enumerate(clip for clip in people(data).clips if clip.name.startswith("set1")):
         target = folder / f"{re.sub('[^0-9a-z]', '-', clip.name)}.mp4"
@@ -88,7 +91,7 @@ def join(paths: list[Path], target: Path) -> None:
         count = 0
         for path in paths:
             with open_video(path) as video:
-                for pixels, _ in video.stream(size=_SIZE, fps=_FPS):
+                for pixels, _ in video.stream(size=_SIZE, fps=_FPS, end=min(_STRETCH, video.duration)):
                     frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
                     frame.pts, frame.time_base = count, Fraction(1, _FPS)
                     container.mux(stream.encode(frame))

@@ -15,7 +15,7 @@ import pytest
 
 from kinoscope.data.playground import MOTIONS, ORDERS, PlaygroundOptions
 from kinoscope.data.playground.make import render
-from kinoscope.data.playground.options import MARKER_SIDE
+from kinoscope.data.playground.options import LARGE_SIDE
 from kinoscope.data.playground.plan import Plan, plan_playground
 
 PER_CLASS = 40
@@ -184,9 +184,10 @@ def test_order_is_lost_by_averaging_motion_and_kept_by_its_halves(pair: tuple[st
 
 
 @cache
-def marker_frames() -> tuple[list[tuple[np.ndarray, Plan]], np.ndarray]:
+def marker_frames(large: bool = False) -> tuple[list[tuple[np.ndarray, Plan]], np.ndarray]:
     options = PlaygroundOptions(
         seed=5,
+        large_print=large,
         details_per_class=PER_CLASS,
         clips_per_class=0,
         orders_per_class=0,
@@ -203,7 +204,7 @@ def marker_texture(frame: np.ndarray, plan: Plan, side: int, way: str) -> np.nda
     """Products of neighbouring pixels inside the marker, after scaling the frame to ``side``: what texture there is."""
     scaled = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(side, side, interpolation=way).to_ndarray()
     scale, (top, left) = side / frame.shape[0], plan.markers[0].corner
-    y, x, end = round((top + 4) * scale), round((left + 4) * scale), round((MARKER_SIDE - 8) * scale)
+    y, x, end = round((top + 4) * scale), round((left + 4) * scale), round((len(plan.markers[0].pixels) - 8) * scale)
     inside = scaled[y : y + end, x : x + end].astype(float).mean(-1)
     inside = (inside - inside.mean()) / (inside.std() + 1e-6)
     shifts = [(0, 1), (1, 0), (1, 1), (0, 2), (2, 0)]
@@ -223,6 +224,17 @@ def test_the_detail_is_legible_at_full_size_only(side: int, way: str) -> None:
         assert found >= 0.99
     elif side <= 112:
         assert found <= 0.55
+
+
+def test_large_print_is_legible_from_near() -> None:
+    frames, labels = marker_frames(large=True)
+    assert {len(plan.markers[0].pixels) for _, plan in frames} == {LARGE_SIDE}
+    near, far = (
+        accuracy(np.stack([marker_texture(frame, plan, side, "AREA") for frame, plan in frames]), labels)
+        for side in (224, 84)
+    )
+    print(f"large print at 224 px {near:.3f}, at 84 px {far:.3f} (chance 0.333)")
+    assert near >= 0.99 and far <= 0.75
 
 
 def test_classes_of_this_file_are_those_of_the_playground() -> None:

@@ -11,6 +11,7 @@ from kinoscope.errors import OptionError
 from .motions import DETAILS, LOOPS, MOTIONS, ORDERS, order_parts
 
 MARKER_SIDE = 40  # pixels of the marker of the detail task, border included
+LARGE_SIDE = 72  # the same in large print
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class PlaygroundOptions:
     """Fine textures of the marker."""
     detail_size: tuple[int, int] = (224, 224)
     """Height and width of the detail clips; the texture is legible only at this very size."""
+    large_print: bool = False
+    """A larger marker with wider lines: networks trained on photographs can read it as they are, though from near only;
+    the usual one must be learned by networks that learn themselves."""
     detail_seconds: tuple[float, float] = (4.0, 6.0)
     """Shortest and longest detail clip."""
     marker_seconds: tuple[float, float] = (0.4, 0.7)

@@ -122,7 +122,10 @@ def _detail_clip(options: PlaygroundOptions, index: int, classes: Sequence[str])
     lengths = [_frames(rng, options.marker_seconds, options.fps) for _ in range(rng.integers(1, 3))]
     starts = _spread(rng, lengths, frames)
     size = options.detail_size
-    markers = tuple(random_marker(rng, label, a, a + n, size) for a, n in zip(starts, lengths, strict=True))
+    large = options.large_print
+    markers = tuple(
+        random_marker(rng, label, a, a + n, size, large=large) for a, n in zip(starts, lengths, strict=True)
+    )
     evidence = tuple(_segment(marker.first, marker.end, options.fps, label) for marker in markers)
     return Plan("detail", index, split, size, frames, label, evidence=evidence, markers=markers)
 

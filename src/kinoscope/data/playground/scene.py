@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .options import MARKER_SIDE, PlaygroundOptions
+from .options import LARGE_SIDE, MARKER_SIDE, PlaygroundOptions
 
 Array = npt.NDArray[np.float32]
 Frame = npt.NDArray[np.uint8]
@@ -18,6 +18,7 @@ _SHAPES = ("disc", "square", "triangle", "ring", "cross", "star")
 _TEXTURES = ("plain", "stripes", "checker", "shaded")
 _BORDER = 4  # of the marker, in pixels; even, so that its blocks begin at even pixels
 _SIGNAL, _MASK = 50, 70  # brightness of the marker's texture and of what hides it
+_LARGE = 60  # both, in large print
 _DRIFT = 0.06  # fastest distractor, shorter sides per second; actors move at 0.1 and more
 _PERSISTENCE = 0.9  # of the camera shake from frame to frame
 
@@ -59,23 +60,31 @@ def random_sprite(rng: Rng) -> Sprite:
     return Sprite(str(rng.choice(_SHAPES)), str(rng.choice(_TEXTURES)), colours, float(rng.uniform(0, 2 * np.pi)))
 
 
-def random_marker(rng: Rng, texture: str, first: int, end: int, size: tuple[int, int]) -> Marker:
+def random_marker(
+    rng: Rng, texture: str, first: int, end: int, size: tuple[int, int], *, large: bool = False
+) -> Marker:
     """A marker whose ``texture`` is legible at full resolution only.
 
     Its inside is made of blocks of 2 × 2 pixels, grey m with a random sign s: ``rows`` [[m+s, m+s], [m−s, m−s]],
     ``columns`` [[m+s, m−s], [m+s, m−s]], ``checks`` [[m+s, m−s], [m−s, m+s]]. Averaging over a block leaves m;
     taking one pixel of it leaves m ± s: random in both cases. Where a scaling cuts through blocks, the little that
     is left of s drowns in m, which is drawn alike for all classes.
+
+    With ``large`` blocks have 4 × 4 pixels, lines 2, and s is the same in all of them: what networks trained on
+    photographs can tell as they are, from near.
     """
     block = {"rows": [[1, 1], [-1, -1]], "columns": [[1, -1], [1, -1]], "checks": [[1, -1], [-1, 1]]}[texture]
-    side = (MARKER_SIDE - 2 * _BORDER) // 2  # blocks along one side
-    signs = np.kron(rng.choice([-1, 1], (side, side)), np.array(block))  # [2·side, 2·side]
-    greys = np.kron(rng.choice([-1, 1], (side, side)), np.ones((2, 2)))  # [2·side, 2·side]
-    pixels = np.empty((MARKER_SIDE, MARKER_SIDE, 3), np.uint8)
+    whole, line = (LARGE_SIDE, 2) if large else (MARKER_SIDE, 1)
+    side = (whole - 2 * _BORDER) // (2 * line)  # blocks along one side
+    kinds = np.ones((side, side)) if large else rng.choice([-1, 1], (side, side))
+    signs = np.kron(np.kron(kinds, np.array(block)), np.ones((line, line)))  # [2 · side · line, 2 · side · line]
+    greys = np.kron(rng.choice([-1, 1], (side, side)), np.ones((2 * line, 2 * line)))
+    pixels = np.empty((whole, whole, 3), np.uint8)
     pixels[:] = np.where(rng.random(3) < 0.5, 255, 30)
     inside = slice(_BORDER, -_BORDER)
-    pixels[inside, inside] = (128 + _SIGNAL * signs + _MASK * greys)[..., None]
-    y, x = (2 * int(rng.integers((extent - MARKER_SIDE) // 2 + 1)) for extent in size)  # blocks begin at even pixels
+    signal, mask = (_LARGE, _LARGE) if large else (_SIGNAL, _MASK)
+    pixels[inside, inside] = (128 + signal * signs + mask * greys)[..., None]
+    y, x = (2 * int(rng.integers((extent - whole) // 2 + 1)) for extent in size)  # blocks begin at even pixels
     corner = (y, x)
     return Marker(first, end, pixels, corner)
 
@@ -118,7 +127,7 @@ class Scene:
             for marker in markers:
                 if marker.first <= index < marker.end:
                     y, x = marker.corner
-                    frame[y : y + MARKER_SIDE, x : x + MARKER_SIDE] = marker.pixels
+                    frame[y : y + len(marker.pixels), x : x + len(marker.pixels)] = marker.pixels
             yield frame
 
     def _cast(self, actors: Sequence[Appearance]) -> list[tuple[float, Appearance]]:
