@@ -37,7 +37,7 @@ SEEDS = (0, 1, 2)
 TRAINING = ArNetTraining(single_epochs=10, joint_epochs=20, tune_epochs=6, batch_size=16, views=2)
 _FACTORS = (1 / 3, 1.0, 3.0)
 _RESAMPLED = 2000
-_DRAWS = 5
+_DRAWS = 3
 _LOOKING = torch.get_num_threads()
 
 

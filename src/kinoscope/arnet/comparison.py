@@ -105,7 +105,8 @@ def contestants(model: AdaptiveRecognizer, baselines: Mapping[Baseline, nn.Modul
         name = kind.partition("-")[0].upper() if kind != "multi-scale" else "Multi-Scale"
         name = {"SCSAMPLER": "SCSampler"}.get(name, name)
         size = f", {sizes[int(kind.partition('-')[2] or 1) - 1]} px" if kind.startswith("uniform") else ""
-        for count in counts if kind.startswith("uniform") else counts[:1]:
+        fewer = {"uniform": counts, "uniform-2": counts[::2], "uniform-3": counts[::2]}.get(kind, counts[:1])
+        for count in fewer:
             found.append(Contestant(name + size, f"{count} frames", _dense(runner, count)))
     return found
 
