@@ -25,8 +25,8 @@ lint: $(STAMP)   ## style
 types: $(STAMP)  ## types
 	$(BIN)/mypy
 
-results: $(STAMP) ## measure everything anew and rewrite docs/results.md (about nine hours on two cores)
-	for name in decode flow input_pipeline search evaluator extraction localize_speed sola_speed coclr_speed boundaries ut_interaction urfd coclr recognition_speed heads; do \
+results: $(STAMP) ## measure everything anew and rewrite docs/results.md (about eleven hours on two cores)
+	for name in decode flow input_pipeline search evaluator extraction localize_speed sola_speed coclr_speed boundaries ut_interaction urfd coclr recognition_speed heads arnet arnet_runtimes arnet_kernel; do \
 	  $(BIN)/python -m benchmarks.$$name --write || exit 1; done
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.sola --cache results-cache --write
 
