@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from kinoscope.arnet.model import AdaptiveRecognizer, load_adaptive, most_probable_labels
+from kinoscope.arnet.model import AdaptiveRecognizer, load_adaptive
 from kinoscope.arnet.options import ArNetOptions
 from kinoscope.arnet.spending import Setting, Spending
 from kinoscope.encoders import image_nets
+from kinoscope.engine.calibration import most_probable
 from kinoscope.errors import OptionError, WeightError
 
 from . import made
@@ -62,7 +63,7 @@ def test_probabilities_are_calibrated(film: Path) -> None:
     np.testing.assert_allclose(found.probabilities, expected, rtol=1e-6)
     order = np.argsort(-expected)
     assert found.best(2) == [("abc"[k], pytest.approx(expected[k])) for k in order[:2]]
-    assert most_probable_labels(np.array([0.2, 0.4, 0.4]), "abc", 2) == [("b", 0.4), ("c", 0.4)]
+    assert most_probable(np.array([0.2, 0.4, 0.4]), "abc", 2) == [("b", 0.4), ("c", 0.4)]
 
 
 def test_running_probabilities_are_those_of_what_was_answered_so_far(film: Path) -> None:

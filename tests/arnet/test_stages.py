@@ -174,7 +174,7 @@ def test_in_the_third_stage_only_accuracy_counts(choices: Any) -> None:
     batch = batch_of(task)
     torch.manual_seed(1)
     losses = task.loss(batch)
-    assert losses["loss"] is losses["accuracy_loss"]
+    assert losses["loss"] is losses["answer_loss"]
     losses["loss"].backward()
     assert all(p.grad is None for p in network.network.policy.parameters())  # type: ignore[union-attr,operator]
     assert not network.network.policy.training and network.network.backbones.training  # type: ignore[union-attr]

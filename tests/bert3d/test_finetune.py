@@ -232,7 +232,7 @@ def test_videos_that_cannot_be_read(parts: Parts, tmp_path: Path) -> None:
 
 def task_of(parts: Parts, spec: TrainedSpec) -> ClipTask:
     from kinoscope.bert3d.clip_eye import clip_options
-    from kinoscope.bert3d.token_clips import video_of
+    from kinoscope.data.labelled_clips import video_of
 
     every = (*parts.train, *parts.validation, *parts.test)
     library = Clips({video_of(clip): clip.path for clip in every}, (spec.stream,), clip_options(spec))

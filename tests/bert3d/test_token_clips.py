@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinoscope.bert3d.token_clips import moments, read_token_clips, row_span, row_times, video_of, window_batch, windows
+from kinoscope.bert3d.token_clips import moments, read_token_clips, row_span, row_times, window_batch, windows
 from kinoscope.data.features import Features, FeatureTime, read_features, write_features
+from kinoscope.data.labelled_clips import video_of
 from kinoscope.errors import AnnotationError, FeatureError
 
 from .made import TIME, clip

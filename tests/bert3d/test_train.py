@@ -269,8 +269,8 @@ def test_heads_that_do_not_divide_the_channels(tmp_path: Path) -> None:
 
 
 def test_videos_that_could_not_be_read_leave_enough_or_not() -> None:
-    from kinoscope.bert3d.token_clips import video_of
     from kinoscope.data.clip_parts import without
+    from kinoscope.data.labelled_clips import video_of
 
     parts, _ = ordered()
     assert without(parts, set(), video_of) is parts

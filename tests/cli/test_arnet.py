@@ -140,6 +140,30 @@ def test_budgets_are_kept_and_impossible_ones_tell_what_is_possible(run: Run, tr
     refused(ask(run, trained, videos, "--budget", "5"), "5gmac", "0.5s")
 
 
+def test_damaged_models_are_refused(run: Run, trained: Path, videos: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (broken / name).write_bytes((trained / name).read_bytes())
+    config = json.loads((broken / "config.json").read_text())
+    for value in ("x", None, -1, float("nan")):
+        config["curve"][0]["gmac"] = value
+        (broken / "config.json").write_text(json.dumps(config))
+        refused(ask(run, broken, videos), "cannot be used", "curve")
+    (broken / "config.json").write_bytes((trained / "config.json").read_bytes())
+    weights = load_file(broken / "model.safetensors")
+    weights["policy.actions.weight"][0, 0] = float("nan")
+    save_file(weights, broken / "model.safetensors")
+    refused(ask(run, broken, videos), "not finite", "policy.actions.weight")
+
+
+def test_segments_beyond_their_video_are_refused(run: Run, videos: Path, tmp_path: Path) -> None:
+    (videos / "far.csv").write_text("video,start,end,label\ntrain0.mp4,0,1,a\ntrain1.mp4,100,200,b\n")
+    refused(run("train", "arnet", videos / "far.csv", "--out", tmp_path / "x", *NETS, *QUICK, *HERE), "100", "ends at")
+
+
 def test_knobs_and_what_does_not_go_together(run: Run, trained: Path, videos: Path) -> None:
     dense = told(ask(run, trained, videos, "--no-adaptive", "--json"))["costs"]["test0"]
     assert dense["consulted"] == 0 and dense["used"]["64"] == 4
@@ -205,6 +229,15 @@ def test_a_growing_file_is_followed_to_its_end(run: Run, trained: Path, tmp_path
     times = [line["time"] for line in lines]
     assert times[0] == 0 and all(after - before >= 0.49 for before, after in pairwise(times))
     assert all(line["delay"] > 0 for line in lines) and "median" in answer.err
+
+
+def test_a_stream_whose_clock_starts_anew_goes_on(run: Run, trained: Path, tmp_path: Path) -> None:
+    source = made.tinted(tmp_path / "whole.ts", made.COLOURS["red"], frames=40)
+    (tmp_path / "thrice.ts").write_bytes(source.read_bytes() * 3)
+    words = ("--follow", "--every", 0.5, "--patience", 0.1, "--json", "--skip-above", 1)
+    answer = run("recognize", tmp_path / "thrice.ts", "--model", trained, *HERE, *words)
+    times = [json.loads(line)["time"] for line in answer.out.splitlines()]
+    assert answer.code == 0 and times == sorted(times) and 10 < times[-1] < 13, answer.err
 
 
 def test_streams_that_cannot_be_followed_are_told(run: Run, trained: Path, videos: Path, tmp_path: Path) -> None:

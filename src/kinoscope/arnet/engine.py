@@ -36,7 +36,7 @@ from .networks import Networks
 from .pixels import Glass
 from .spending import DEFAULT, UNBOUND, Budget, Spending
 
-DECODE, POLICY = "decode", "policy"
+DECODE, POLICY, PLAN = "decode", "policy", "plan"
 _FULL = 16  # frames of one resolution that are worth a batch
 
 
@@ -52,6 +52,8 @@ class Job:
     """Never exceeded: what would cost more than is left is not done."""
     part: tuple[float, float] | None = None
     """Seconds from and to, of the video."""
+    planned: float = 0.0
+    """Seconds that were spent on the plan already; they count."""
 
 
 @dataclass(frozen=True)
@@ -160,10 +162,10 @@ class Engine:
                     found[number] = error
             self._go(list(courses.values()))
         took = time.perf_counter() - began
-        counted = sum(sum(course.seconds.values()) for course in courses.values())
+        counted = sum(sum(course.seconds.values()) - course.job.planned for course in courses.values())
         for number, course in courses.items():
-            share = sum(course.seconds.values()) / max(counted, 1e-9)
-            found[number] = course.failed or self._end(course, took * share)
+            share = (sum(course.seconds.values()) - course.job.planned) / max(counted, 1e-9)
+            found[number] = course.failed or self._end(course, took * share + course.job.planned)
         return [found[number] for number in range(len(jobs))]
 
     def _go(self, courses: list[_Course]) -> None:
@@ -182,13 +184,15 @@ class Engine:
     # ---- one video ---------------------------------------------------------------------------------------------------
 
     def _begin(self, job: Job, stack: ExitStack) -> _Course:
-        began = time.perf_counter()
+        began = time.perf_counter() - job.planned
         video = stack.enter_context(open_video(job.path))
         positions = candidates(video, job.spending.frames or self.segments, job.part)
         glass = self.networks.glass(video.stored_size, video.rotation)
         picker = stack.enter_context(video.picker())
         course = _Course(job, video, picker, glass, positions, self.policy.start(1), began)
-        course.seconds[DECODE] += course.elapsed
+        course.seconds[DECODE] += course.elapsed - job.planned
+        if job.planned:
+            course.seconds[PLAN] = job.planned
         return course
 
     def _round(self, going: list[_Course], waiting: Waiting) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.labelled_clips import LabelledClip
+from ..data.labelled_clips import LabelledClip, require_within
 from ..errors import DamagedVideoWarning, KinoscopeError, VideoError
 from ..files import atomic_path
 from ..progress import progress
@@ -108,6 +108,7 @@ class Looks:
         part = None if clip.start is None or clip.end is None else (clip.start, clip.end)
         with warnings.catch_warnings(), open_video(clip.path) as video:
             warnings.simplefilter("ignore", DamagedVideoWarning)  # told by `kinoscope probe`; the rest is used
+            require_within(clip, video.duration)
             for segments in wanted.segments:
                 for number, views in enumerate(use_views(video, self.options, segments, part)):
                     found[f"use{segments}/{number}"] = self._seen(number, views)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -80,6 +81,14 @@ class AdaptiveRecognition:
     guarded: bool = False
     """The policy skipped every frame; its own answer to the last one it saw was taken."""
     damage: tuple[str, ...] = ()
+    budget: Budget | None = None
+    """The most that it was to cost."""
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether it took more time than it was to: a first look is never refused, and no look is broken off."""
+        seconds = None if self.budget is None else self.budget.seconds
+        return seconds is not None and self.spent.total_seconds > seconds
 
     def best(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable labels with their probabilities; of equal ones the first."""
@@ -197,19 +206,23 @@ class AdaptiveRecognizer:
             OptionError: see :meth:`recognize`.
         """
         limit = Budget.parse(budget) if isinstance(budget, str) else budget or Budget()
+        if not isinstance(limit, Budget):
+            raise OptionError(f"the budget is {budget!r}", cure='give it with its unit: "5gmac" or "0.5s"')
         jobs = []
         for number, each in enumerate(map(Path, paths)):
             part, name = parts[number] if parts else None, names[number] if names else None
-            chosen = spending
+            chosen, began = spending, time.perf_counter()
             if limit != Budget():
                 try:
                     chosen = plan(self, each, limit, part)
                 except VideoError:  # told when it is looked at
                     chosen = spending
-            jobs.append(Job(each, name or each.name, chosen, limit, part))
+            planned = time.perf_counter() - began if limit.seconds is not None else 0.0
+            jobs.append(Job(each, name or each.name, chosen, limit, part, planned))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DamagedVideoWarning)  # told with the answers
-            seen = self.engine.run(jobs)
+            groups = [jobs] if limit.seconds is None else [[job] for job in jobs]  # each has its own clock
+            seen = [one for group in groups for one in self.engine.run(group)]
         return [
             one if isinstance(one, VideoError) else self._answer(one, job) for one, job in zip(seen, jobs, strict=True)
         ]
@@ -240,6 +253,7 @@ class AdaptiveRecognizer:
             running,
             seen.guarded,
             seen.damage,
+            job.budget if job.budget != Budget() else None,
         )
 
     def save(self, folder: str | Path) -> None:
@@ -344,6 +358,9 @@ def _fill(folder: Path, network: ArNet, learned: bool, names: Sequence[str], has
     from ..engine.model_folder import load_weights
 
     load_weights(folder, network)
+    if broken := [name for name, tensor in network.state_dict().items() if not bool(tensor.isfinite().all())]:
+        problem = f"holds numbers that are not finite, in {broken[0]}"
+        raise WeightError(problem, where=folder / WEIGHTS, cure=MAKE_ANEW)
     if learned:
         return
     for part, name, known in zip((*network.backbones, network.policy), names, hashes, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from pathlib import Path
@@ -39,7 +40,8 @@ def plan(model: AdaptiveRecognizer, path: Path, budget: Budget, part: tuple[floa
 def _by_operations(model: AdaptiveRecognizer, gmac: float) -> Spending:
     least = model.costs.policy
     if gmac < least * (1 - 1e-9):
-        raise OptionError(f"the budget of {gmac:g} GMAC cannot be met", cure=_possible(model, f"{least:.3g} GMAC"))
+        told = f"{_upward(least):.3g} GMAC"
+        raise OptionError(f"the budget of {gmac:g} GMAC cannot be met", cure=_possible(model, told))
     affordable = [setting for setting in model.curve if setting.gmac <= gmac]
     if affordable:
         return _spending(min(affordable, key=lambda setting: (setting.loss, setting.gmac)))
@@ -56,7 +58,7 @@ def _by_time(model: AdaptiveRecognizer, path: Path, seconds: float, part: tuple[
     least = opening + each + latency[-1]
     if seconds < least:
         told = f"the budget of {seconds:g} s cannot be met for this video here"
-        raise OptionError(told, where=path, cure=_possible(model, f"about {least:.2g} s"))
+        raise OptionError(told, where=path, cure=_possible(model, f"about {_upward(least):.3g} s"))
 
     def expected(setting: Setting) -> float:
         decoding = way[setting.frames] * each * setting.consulted / setting.frames
@@ -76,6 +78,12 @@ def _counts(model: AdaptiveRecognizer) -> list[int]:
 
 def _spending(setting: Setting) -> Spending:
     return Spending(frames=setting.frames, bias=setting.bias)
+
+
+def _upward(value: float) -> float:
+    """Rounded up to three digits, so that what is told as enough is enough."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return math.ceil(value / unit) * unit
 
 
 def _possible(model: AdaptiveRecognizer, least: str) -> str:

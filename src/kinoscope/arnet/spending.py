@@ -115,8 +115,14 @@ class Setting:
 
     @classmethod
     def from_json(cls, values: Any) -> Setting:
-        """What ``dataclasses.asdict`` gave."""
-        return cls(**{**values, "used": tuple(values["used"])})
+        """What ``dataclasses.asdict`` gave. Raises :class:`ValueError` for what makes no sense."""
+        found = cls(**{**values, "used": tuple(map(float, values["used"]))})
+        numbers = (found.bias, found.score, found.loss, found.gmac, found.consulted, *found.used)
+        if not all(isinstance(each, (int, float)) and math.isfinite(each) for each in numbers):
+            raise ValueError("a setting of the curve holds what is no finite number")
+        if not isinstance(found.frames, int) or not 1 <= found.frames <= _MOST_FRAMES or found.gmac <= 0:
+            raise ValueError(f"a setting of the curve has {found.frames!r} frames for {found.gmac!r} GMAC")
+        return found
 
 
 def frontier(settings: list[Setting]) -> list[Setting]:

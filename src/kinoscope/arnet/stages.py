@@ -272,7 +272,7 @@ class JointTask(VideoTask):
         loss = total_loss(accuracy_loss, efficiency, self.training.alpha)
         return {
             "loss": accuracy_loss if self.tunes else loss,
-            "accuracy_loss": accuracy_loss,
+            "answer_loss": accuracy_loss,
             "flops_loss": flops,
             "uniform_loss": uniform,
             "accuracy": right(logits, batch["labels"]),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..clips.reader import Clips
 from ..clips.windows import crop_window
 from ..data.clip_parts import Parts, examples, without
-from ..data.labelled_clips import LabelledClip
+from ..data.labelled_clips import LabelledClip, require_within, video_of
 from ..encoders import encoder_spec, load_encoder
 from ..encoders.backbones import build_backbone, list_backbones
 from ..encoders.encoder import prepare_pixels
@@ -35,7 +35,6 @@ from .options import ClipTraining, HeadOptions, RecognizeOptions
 from .protocol import ClipChoice
 from .recognizer import TrainedRecognizer
 from .task import RecognizeTask
-from .token_clips import require_within, video_of
 from .train import Trained, Where, run
 
 _AUGMENT = AugmentOptions(area=(0.4, 1.0), jitter=0.3, grey=0.0, blur=0.0)

@@ -16,13 +16,12 @@ from torch import Tensor
 from ..data.feature_checks import check_rows
 from ..data.features import Features
 from ..data.hold_out import Ints
-from ..data.labelled_clips import LabelledClip
+from ..data.labelled_clips import LabelledClip, require_within, video_of
 from ..data.padding import pad
-from ..errors import AnnotationError, FeatureError
+from ..errors import FeatureError
 from ..video.sampling import FloatArray
 from .protocol import ClipChoice, clip_starts
 
-_OVERSHOOT = 1.0  # seconds that a segment may end after its video
 _SAMPLED = 200_000_000  # numbers of which means and deviations are worked out at most
 
 
@@ -75,18 +74,6 @@ def read_token_clips(clips: Sequence[LabelledClip], features: Mapping[str, Featu
         first, end = row_span(video, clip.start, clip.end)
         rows.append(video.values[first:end])
     return TokenClips(tuple(clips), tuple(rows), labels)
-
-
-def require_within(clip: LabelledClip, duration: float | None) -> None:
-    """Raise :class:`AnnotationError` for a segment that ends clearly after its video, where its length is known."""
-    if clip.end is not None and duration is not None and clip.end > duration + _OVERSHOOT:
-        problem = f"{clip.name!r} runs from {clip.start:g} to {clip.end:g} s, but the video ends at {duration:g} s"
-        raise AnnotationError(problem, cure="times are seconds from the beginning of the video; correct them")
-
-
-def video_of(clip: LabelledClip) -> str:
-    """The name of the clip's video; segments are called ``video#number``."""
-    return clip.name if clip.start is None else clip.name.rpartition("#")[0]
 
 
 def row_span(features: Features, start: float | None, end: float | None) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from ..data.clip_parts import Parts, examples, without
 from ..data.feature_spec import FeatureSpec
 from ..data.feature_store import FeatureStore
 from ..data.features import Features, FeatureTime
+from ..data.labelled_clips import video_of
 from ..encoders import encoder_spec, load_encoder
 from ..encoders.folder import extract_videos
 from ..encoders.sampling import Runtime, Sampling
@@ -33,7 +34,7 @@ from .network import TokenClassifier, build_classifier
 from .options import HeadOptions, RecognizeOptions, head_for_frozen
 from .recognizer import TrainedRecognizer
 from .task import HeadTask, RecognizeTask, mean_logits
-from .token_clips import TokenClips, moments, read_token_clips, video_of
+from .token_clips import TokenClips, moments, read_token_clips
 
 SHORT_CLIPS = Sampling(clip_length=16, stride=8)
 """What a clip encoder sees where nothing is said: short clips, so that rows tell one moment from the next."""

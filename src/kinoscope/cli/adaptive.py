@@ -53,6 +53,7 @@ def run_adaptive(
     """
     limit = Budget.parse(budget) if budget is not None else None
     recognizer = load_adaptive(model, device=device, runtime=runtime)
+    recognizer.networks.warm()  # so that no answer's seconds hold what is done once only
     found: dict[str, AdaptiveRecognition] = {}
     failed: dict[Path, KinoscopeError] = {}
     names = list(videos)
@@ -102,7 +103,10 @@ def _show(
             print_table(name, ("label", "probability"), each.best(top), note=in_words(model, each))
     for name, each in found.items():
         if each.guarded:
-            note(f"note: {name}: the policy skipped every frame; its own answer to the last one it saw is given")
+            note(f"note: {name}: the policy skipped every frame it saw; its own answer to the last one is given")
+        if each.exceeded:
+            took = f"{each.spent.total_seconds:.3g} s"
+            note(f"note: {name}: took {took}, more than the budget: a first look is never refused")
         for text in each.damage:
             note(f"damaged, the rest was used: {name}: {text}")
     if written := [str(path) for path in (output, csv, html) if path is not None]:
@@ -117,7 +121,8 @@ def in_words(model: AdaptiveRecognizer, each: AdaptiveRecognition) -> str:
     spent, actions = each.spent, model.actions
     sizes = (*actions.sizes, actions.policy_size)
     used = ", ".join(f"{count} at {size} px" for count, size in zip(spent.used, sizes, strict=True) if count)
-    looked = f"{spent.consulted} of {spent.candidates} frames looked at, {used or 'none'} answered"
+    looks = spent.consulted or sum(spent.used)
+    looked = f"{looks} of {spent.candidates} frames looked at, {used or 'none'} answered"
     share = spent.gmac / model.dense_gmac(spent.candidates)
     cost = f"{spent.decoded} decoded; {spent.gmac:.3g} GMAC ({share:.0%} of every frame at {sizes[0]} px)"
     return f"{looked}; {cost}; {spent.total_seconds:.2f} s"
@@ -140,6 +145,10 @@ def told_cost(model: AdaptiveRecognizer, each: AdaptiveRecognition) -> dict[str,
         "used": {f"{size}": count for size, count in zip(sizes, spent.used, strict=True)},
         "gmac_dense": model.dense_gmac(spent.candidates),
         "knobs": asdict(each.spending),
+        "budget": None if each.budget is None else asdict(each.budget),
+        "exceeded": each.exceeded,
+        "guarded": each.guarded,
+        "damage": list(each.damage),
         "frames": frames,
     }
 

@@ -96,6 +96,9 @@ def run(
     test = (task.parts.test or task.parts.validation)[:most]
     if not test:
         raise AnnotationError("there is nothing to measure on", where=data, cure="mark some videos as test")
+    lacking = [each for each in methods if each.startswith("uniform-") and int(each[8:]) > len(options.sizes)]
+    if lacking and len(methods) < len(BASELINES):
+        raise OptionError(f"{lacking[0]} needs a backbone that the model does not have", cure="leave it out")
     chosen: list[Baseline] = [each for each in BASELINES if each in methods]
     several = contestants(recognizer, train_baselines(task, chosen), task)
     found = measure(several, test)

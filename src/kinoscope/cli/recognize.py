@@ -102,7 +102,7 @@ def run(
         from .follow import run_follow
 
         if output is not None or csv is not None or html is not None or budget is not None or not adaptive:
-            cure = "take what it prints: with --json one line of JSON for each new label"
+            cure = "take what it prints: with --json one line of JSON for each frame that is looked at"
             raise OptionError("--follow prints, and goes with neither files nor --budget nor --no-adaptive", cure=cure)
         assert model is not None
         return run_follow(model, files, knobs, following, json=json, device=device, runtime=runtime)

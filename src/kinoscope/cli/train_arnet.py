@@ -125,10 +125,13 @@ def _tell(trained: TrainedArNet) -> None:
     from .terminal import note, print_table, say
 
     model = trained.recognizer
+    if not trained.parts.test:
+        note(f"note: {trained.parts.rule}")
     rows = [(name, f"{share:.1%}") for name, share in trained.usage.items()]
     share = trained.gmac / model.dense_gmac()
     told = f"{trained.gmac:.3g} GMAC a video, {share:.0%} of looking at every frame at {model.options.sizes[0]} px"
-    print_table("What becomes of the candidate frames", ("action", "share"), rows, note=told)
+    if rows:
+        print_table("What becomes of the candidate frames", ("action", "share"), rows, note=told)
     settings = [(s.frames, f"{s.bias:g}", f"{s.gmac:.3g}", s.score) for s in model.curve]
     title = "What the knobs cost" + (" (mAP)" if model.several else "")
     print_table(title, ("frames", "bias", "GMAC", "score"), settings, note=f"measured on {model.curve_of}")

@@ -24,6 +24,7 @@ from .video_index import VideoIndex, folded
 
 Dataset = Literal["auto", "own", "ucf101", "hmdb51", "kinetics", "mini-kinetics", "activitynet", "fcvid", "folders"]
 Missing = Literal["auto", "error", "skip"]
+_OVERSHOOT = 1.0  # seconds that a segment may end after its video
 
 _LOOKS: Mapping[Dataset, Callable[[Path], object]] = {
     "mini-kinetics": mini_kinetics.lists_folder,  # before Kinetics, whose tables lie beside its lists
@@ -93,6 +94,18 @@ class LabelledClips:
 def group_of(clip: LabelledClip) -> str:
     """Clips of one group are never parted: those of one recording where that is known, else those of one file."""
     return clip.group if clip.group is not None else str(clip.path)
+
+
+def require_within(clip: LabelledClip, duration: float | None) -> None:
+    """Raise :class:`AnnotationError` for a segment that ends clearly after its video, where its length is known."""
+    if clip.end is not None and duration is not None and clip.end > duration + _OVERSHOOT:
+        problem = f"{clip.name!r} runs from {clip.start:g} to {clip.end:g} s, but the video ends at {duration:g} s"
+        raise AnnotationError(problem, cure="times are seconds from the beginning of the video; correct them")
+
+
+def video_of(clip: LabelledClip) -> str:
+    """The name of the clip's video; segments are called ``video#number``."""
+    return clip.name if clip.start is None else clip.name.rpartition("#")[0]
 
 
 def read_labelled_clips(
