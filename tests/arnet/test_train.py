@@ -290,7 +290,7 @@ def test_clips_that_cannot_be_read_are_left_out_and_told(parts: Parts, looks: Pa
     assert sorted(trained.missing) == ["bad", "gone"] and len(trained.parts.train) == 9 and len(trained.test) == 6
     assert "2 videos that cannot be read left out" in trained.parts.reason
     lonely = replace(parts, train=(parts.train[0], bad))
-    with pytest.raises(AnnotationError, match=r"1 clip cannot be read(.|\n)*nothing to tell apart"):
+    with pytest.raises(AnnotationError, match=r"1 video cannot be read(.|\n)*nothing to tell apart"):
         made.train(lonely, tmp_path / "other", looks=looks)
 
 

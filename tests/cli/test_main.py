@@ -48,8 +48,8 @@ def test_no_command_is_help(run: Run) -> None:
     [
         (["localise"], "did you mean 'localize'?"),
         (["evalute", "a.json"], "did you mean 'evaluate'?"),
-        (["train"], "did you mean 'train recognize' or 'train localize'?"),
-        (["train", "--help"], "did you mean 'train recognize' or 'train localize'?"),
+        (["train"], "did you mean 'train recognize' or 'train arnet' or 'train localize'?"),
+        (["train", "--help"], "did you mean 'train recognize' or 'train arnet' or 'train localize'?"),
         (["train", "localise"], "did you mean 'train localize'?"),
         (["xyzzy"], "see kinoscope --help"),
         (["\x1b[31mred"], r"'\x1b[31mred'"),

@@ -98,7 +98,8 @@ def _unknown(words: list[str]) -> int:
 
     family = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]  # train → train localize
     wanted = " ".join(words[:2]) if family and words[1:] and not words[1].startswith("-") else words[0]
-    near = get_close_matches(wanted, family, 1) or family or get_close_matches(wanted, COMMANDS, 1)
+    near = family if wanted == words[0] else get_close_matches(wanted, family, 1)
+    near = near or family or get_close_matches(wanted, COMMANDS, 1)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     print(f"kinoscope: unknown command {wanted!r}\n  Cure: {hint}see kinoscope --help", file=sys.stderr)
     return 2
