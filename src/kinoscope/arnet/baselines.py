@@ -25,7 +25,6 @@ from .actions import Actions
 from .candidates import candidates
 from .costs import CostTable, Spent
 from .engine import DECODE, POLICY
-from .looks import Looks
 from .network import ArNet, FrameClassifier, Policy, combine
 from .networks import Networks
 from .options import ArNetOptions, ArNetTraining
@@ -314,8 +313,3 @@ class DenseRunner:
 def tuned_rates(training: ArNetTraining) -> tuple[float, ...]:
     """Learning rates that are tried for each baseline."""
     return tuple(training.single_rate * factor for factor in (1 / 3, 1.0, 3.0))
-
-
-def looks_of(folder: str | Path, options: ArNetOptions, training: ArNetTraining, networks: Networks | None) -> Looks:
-    """What was seen of the videos in an AR-Net's training."""
-    return Looks(Path(folder), options, training, networks)

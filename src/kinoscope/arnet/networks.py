@@ -69,16 +69,17 @@ class Networks:
 
     def look(self, views: Frame) -> Tensor:
         """Features of the policy. Shape: [N, S, S, 3] uint8 -> [N, C]."""
-        return self._features(len(self._nets) - 1, views)
+        return self.features(len(self._nets) - 1, views)
 
     def answer(self, number: int, views: Frame) -> Tensor:
         """Logits of a backbone. Shape: [N, S, S, 3] uint8 -> [N, K]."""
         backbone = self.network.backbones[number]
-        return backbone.classify(self._features(number, views))  # type: ignore[operator]
+        return backbone.classify(self.features(number, views))  # type: ignore[operator]
 
     def features(self, number: int, views: Frame) -> Tensor:
         """Features of any network, the last is the policy's. Shape: [N, S, S, 3] uint8 -> [N, C]."""
-        return self._features(number, views)
+        pixels = torch.from_numpy(views).to(self.device, non_blocking=True)
+        return self._nets[number](self._prepare[number](pixels))
 
     def glass(self, stored: tuple[int, int], rotation: int) -> Glass:
         """What scales the frames of a video."""
@@ -89,11 +90,11 @@ class Networks:
         """Seconds that a network takes for one frame here, measured when first asked for."""
         if number not in self._latency:
             blank = np.zeros((1, self._sizes[number], self._sizes[number], 3), np.uint8)
-            self._features(number, blank)  # what is done once only is not counted
+            self.features(number, blank)  # what is done once only is not counted
             took = []
             for _ in range(_TIMED):
                 begin = time.perf_counter()
-                self._features(number, blank).cpu()
+                self.features(number, blank).cpu()
                 took.append(time.perf_counter() - begin)
             self._latency[number] = min(took)
         return self._latency[number]
@@ -102,10 +103,6 @@ class Networks:
         """Make every network ready, so that the first frame does not wait for it."""
         for number in range(len(self._nets)):
             self.latency(number)
-
-    def _features(self, number: int, views: Frame) -> Tensor:
-        pixels = torch.from_numpy(views).to(self.device, non_blocking=True)
-        return self._nets[number](self._prepare[number](pixels))
 
     def _ready(self, net: nn.Module, name: str) -> Forward:
         if self.runtime == "openvino" and name:
