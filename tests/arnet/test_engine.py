@@ -63,7 +63,7 @@ def test_what_is_seen_is_what_the_dense_network_says(recognizer: AdaptiveRecogni
         used = made.used_of(decisions, recognizer.actions)
         consulted = int(decisions.consulted.sum())
         assert (seen.spent.used, seen.spent.consulted, seen.spent.candidates) == (used, consulted, 8)
-        assert seen.spent.gmac == pytest.approx(recognizer.costs.gmac(consulted, used))
+        assert seen.spent.gmac == pytest.approx(recognizer.costs.gmac(consulted + seen.spent.in_vain, used))
         kinds |= set(taken)
     assert kinds == set(range(7)), "a policy that does everything"
 
@@ -141,6 +141,7 @@ def test_any_script_is_followed(tmp_path: Path, asked: list[int]) -> None:
     (seen,) = look(recognizer, path)
     taken, consulted = follow(asked, recognizer.actions)
     assert made.taken_by(seen) == taken and [step.consulted for step in seen.steps] == consulted.tolist()
+    assert 0 <= seen.spent.in_vain <= 3 * seen.spent.consulted
     if not seen.guarded:
         torch.testing.assert_close(seen.logits, made.dense(recognizer, path)[0], atol=1e-4, rtol=0)
 
@@ -150,14 +151,31 @@ def test_any_script_is_followed(tmp_path: Path, asked: list[int]) -> None:
 
 def test_what_is_skipped_is_not_decoded(tmp_path: Path) -> None:
     """Every frame is a keyframe here, and candidates lie far apart: only what is looked at is decoded."""
-    asked = [6, 0, 0, 0, 0, 6, 0, 0]
+    asked = [6, 0, 0, 0, 6, 0, 0, 0]
     recognizer, _ = made.scripted(asked)
     path = made.flicker(tmp_path / "v.mkv", 480, codec="mjpeg", pixels="yuvj420p", gop=1, b_frames=0, color_range="pc")
     always, _ = made.scripted([3] * 8)
     sparse, dense = (look(one, path)[0] for one in (_forced(recognizer, asked), _forced(always, [3] * 8)))
-    assert (sparse.spent.consulted, dense.spent.consulted) == (3, 8)
+    assert (sparse.spent.looks, dense.spent.looks) == (2, 8)
     assert dense.spent.decoded >= 8 and sparse.spent.decoded <= dense.spent.decoded // 2
     assert sparse.steps[1].logits is None and sparse.steps[1].action == 6
+
+
+def test_how_far_the_policy_looks_ahead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Further after each time without a skip; one frame at a time where not all of them may be wanted."""
+    recognizer, film = made.scripted([3, 6, 0, 0, 0, 3, 3, 3, 3, 3, 3, 5])
+    path, sizes = film(tmp_path / "v.mp4"), list[int]()
+    see = recognizer.networks.look
+    monkeypatch.setattr(recognizer.networks, "look", lambda views: (sizes.append(len(views)), see(views))[1])
+    (seen,) = look(recognizer, path)
+    assert sizes == [1, 4, 1, 4, 2] and seen.spent.in_vain == 3
+    for one_by_one in ({"budget": Budget(gmac=100.0)}, {"budget": Budget(seconds=1e6)}, {"spending": NEVER_EXITS}):
+        sizes.clear()
+        (careful,) = look(recognizer, path, **one_by_one)
+        assert sizes == [1] * careful.spent.consulted and careful.spent.in_vain == 0 and same(careful, seen)
+    sizes.clear()
+    look(recognizer, *[path] * 20)
+    assert max(sizes) <= 20, "a batch is large enough without looking ahead"
 
 
 def _forced(recognizer: AdaptiveRecognizer, asked: list[int]) -> AdaptiveRecognizer:

@@ -88,3 +88,10 @@ class Spent:
     """Where the time went: decode, policy, and each backbone by its name."""
     total_seconds: float = 0.0
     """From opening the file to the answer, on the clock."""
+    in_vain: int = 0
+    """Frames that the policy's network saw ahead and a skip then dropped: they were decoded, and they cost."""
+
+    @property
+    def looks(self) -> int:
+        """Frames that the policy's network saw."""
+        return self.consulted + self.in_vain

@@ -1,7 +1,9 @@
 """Looking at videos for real: what the policy skips is not decoded, and a frame is scaled to the size it is wanted at.
 
-Several videos go on in step, so that the policy looks at a frame of each at once, and frames of one resolution wait for
-each other. The answers are those of the dense network (:mod:`.network`) to float rounding, whatever goes on together.
+Several videos go on in step. The policy's network sees some frames of each at once, for a batch takes less time than
+its frames one by one; frames of one resolution wait for each other too. What it has seen ahead and then skips was in
+vain, so it looks further ahead only as long as nothing is skipped. The answers are those of the dense network
+(:mod:`.network`) to float rounding, whatever goes on together.
 
 Letters: T candidate frames, A actions, K classes, L backbones.
 
@@ -37,7 +39,8 @@ from .pixels import Glass
 from .spending import DEFAULT, UNBOUND, Budget, Spending
 
 DECODE, POLICY, PLAN = "decode", "policy", "plan"
-_FULL = 16  # frames of one resolution that are worth a batch
+_FULL = 16  # frames that are worth a batch
+_GROWTH = 4  # of what the policy's network sees at once: small batches take hardly less time than their frames alone
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,12 @@ class _Course:
     state: State
     began: float
     at: int = 0
+    ahead: dict[int, tuple[av.VideoFrame, Tensor]] = field(default_factory=dict)
+    """Candidate that is still to be decided -> the frame, and the policy's features of it [C]."""
+    window: int = 1
+    """Frames to look at together next time: more after each time without a skip, one after a skip."""
+    in_vain: int = 0
+    """Frames that were looked at ahead and then dropped by a skip."""
     asked: dict[int, int] = field(default_factory=dict)
     """Candidate -> the action that was chosen at it."""
     answers: dict[int, Tensor] = field(default_factory=dict)
@@ -114,6 +123,23 @@ class _Course:
     def hasty(self) -> bool:
         """Whether what comes next depends on every answer, so that none may wait."""
         return self.job.spending.exit_above is not None or self.job.budget.seconds is not None
+
+    @property
+    def ahead_at_most(self) -> int:
+        """Frames that may be looked at together: one where nothing may be computed that is not needed in the end."""
+        return 1 if self.hasty or self.job.budget.gmac is not None else self.window
+
+    def move_on(self, count: int) -> None:
+        """Leave ``count`` candidates behind."""
+        self.at += count
+        for passed in [at for at in self.ahead if at < self.at]:
+            del self.ahead[passed]
+            self.in_vain += 1
+        if count > 1:
+            self.window = 1
+        elif not self.ahead:
+            self.window = min(_FULL, _GROWTH * self.window)
+        self.over = self.at >= len(self.positions)
 
     @contextmanager
     def clock(self, what: str) -> Iterator[None]:
@@ -196,38 +222,58 @@ class Engine:
         return course
 
     def _round(self, going: list[_Course], waiting: Waiting) -> None:
-        """The policy looks at the next frame of every video, and what it chooses is done or set down to be done."""
+        """The policy decides on the next frame of every video, and what it chooses is done or set down to be done."""
         going = [course for course in going if self._can_afford_a_look(course)]
-        if not going:
-            return
-        frames, views, still = [], [], []
+        asking = [course for course in going if not course.job.spending.dense]
+        self._look([course for course in asking if course.at not in course.ahead], max(1, _FULL // max(1, len(going))))
+        if asking := [course for course in asking if course.failed is None]:
+            self._decide(asking, waiting)
         for course in going:
-            try:
-                with course.clock(DECODE):
-                    frame = course.picker(int(course.positions[course.at]))
-                    if not course.job.spending.dense:
-                        views.append(course.glass.view(frame, self.actions.policy_size))
-            except VideoError as error:
-                course.failed, course.over = error, True
-                continue
-            if course.job.spending.dense:
+            if course.job.spending.dense and (frame := self._pick(course, course.at)) is not None:
                 self._do(course, 0, frame, waiting)
-                continue
-            frames.append(frame)
-            still.append(course)
-        if still:
-            self._decide(still, frames, np.stack(views), waiting)
 
-    def _decide(self, going: list[_Course], frames: list[av.VideoFrame], views: Frame, waiting: Waiting) -> None:
+    def _pick(self, course: _Course, at: int) -> av.VideoFrame | None:
+        """Decode a candidate. None if it cannot be, and then the video has failed if it has come to it."""
+        try:
+            with course.clock(DECODE):
+                return course.picker(int(course.positions[at]))
+        except VideoError as error:
+            if at == course.at:
+                course.failed, course.over = error, True
+            return None
+
+    def _look(self, courses: list[_Course], most: int) -> None:
+        """The policy's network looks at the next frames of some videos at once, at up to ``most`` of each."""
+        seen: list[tuple[_Course, int, av.VideoFrame]] = []
+        views: list[Frame] = []
+        for course in courses:
+            end = course.at + min(course.ahead_at_most, most)
+            for at in range(course.at, min(end, len(course.positions))):
+                if (frame := self._pick(course, at)) is None:
+                    break
+                with course.clock(DECODE):
+                    views.append(course.glass.view(frame, self.actions.policy_size))
+                seen.append((course, at, frame))
+        if not seen:
+            return
         begin = time.perf_counter()
-        features = self.networks.look(views)  # [V, C]
+        features = self.networks.look(np.stack(views))  # [V, C]
+        took = (time.perf_counter() - begin) / len(seen)
+        for (course, at, frame), row in zip(seen, features, strict=True):
+            course.ahead[at] = (frame, row)
+            course.seconds[POLICY] += took
+            course.gmac += self.costs.policy
+
+    def _decide(self, going: list[_Course], waiting: Waiting) -> None:
+        begin = time.perf_counter()
+        seen = [course.ahead.pop(course.at) for course in going]
+        features = torch.stack([row for _, row in seen])  # [V, C]
         state = tuple(torch.cat([course.state[part] for course in going]) for part in (0, 1))
         (hidden, cell), logits, own = self.policy.step(features, (state[0], state[1]))
         log_probs, own = log_probabilities(logits).cpu(), own.float().cpu()
         took = (time.perf_counter() - begin) / len(going)
-        for number, (course, frame) in enumerate(zip(going, frames, strict=True)):
+        for number, (course, (frame, _)) in enumerate(zip(going, seen, strict=True)):
             course.seconds[POLICY] += took
-            course.gmac += self.costs.policy
             course.state, course.last = (hidden[number : number + 1], cell[number : number + 1]), own[number]
             action = self._choose(course, log_probs[number])
             self._do(course, action, frame, waiting)
@@ -244,8 +290,7 @@ class Engine:
         elif size is not None:
             assert course.last is not None
             self._take(course, at, course.last)
-        course.at += max(1, self.actions.dropped_by(action))
-        course.over = course.at >= len(course.positions)
+        course.move_on(max(1, self.actions.dropped_by(action)))
 
     def _choose(self, course: _Course, log_probs: Tensor) -> int:
         """The action for the frame at hand, among those that can still be paid. Shape: [A]."""
@@ -322,6 +367,7 @@ class Engine:
             candidates=len(course.positions),
             consulted=0 if course.job.spending.dense else len(course.asked),
             used=tuple(used),
+            in_vain=course.in_vain,
             decoded=course.picker.decoded,
             gmac=course.gmac,
             seconds=dict(course.seconds),

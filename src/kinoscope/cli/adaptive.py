@@ -122,7 +122,8 @@ def in_words(model: AdaptiveRecognizer, each: AdaptiveRecognition) -> str:
     sizes = (*actions.sizes, actions.policy_size)
     used = ", ".join(f"{count} at {size} px" for count, size in zip(spent.used, sizes, strict=True) if count)
     looks = spent.consulted or sum(spent.used)
-    looked = f"{looks} of {spent.candidates} frames looked at, {used or 'none'} answered"
+    vain = f" and {spent.in_vain} in vain" if spent.in_vain else ""
+    looked = f"{looks} of {spent.candidates} frames looked at{vain}, {used or 'none'} answered"
     share = spent.gmac / model.dense_gmac(spent.candidates)
     cost = f"{spent.decoded} decoded; {spent.gmac:.3g} GMAC ({share:.0%} of every frame at {sizes[0]} px)"
     return f"{looked}; {cost}; {spent.total_seconds:.2f} s"
@@ -229,9 +230,7 @@ def _costs(model: AdaptiveRecognizer, each: AdaptiveRecognition) -> list[CostRow
     policy = f"{model.options.policy_net}, {actions.policy_size} px (policy)"
     rows = [
         CostRow(DECODE, spent.decoded, 0.0, spent.seconds.get(DECODE, 0.0)),
-        CostRow(
-            policy, spent.consulted, spent.consulted * costs.policy, spent.seconds.get(POLICY, 0.0), actions.policy_size
-        ),
+        CostRow(policy, spent.looks, spent.looks * costs.policy, spent.seconds.get(POLICY, 0.0), actions.policy_size),
     ]
     for number, (name, size) in enumerate(zip(model.networks.names, actions.sizes, strict=True)):
         count = spent.used[number]
