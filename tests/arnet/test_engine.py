@@ -216,6 +216,7 @@ def test_an_answer_that_is_settled_ends_the_looking(recognizer: AdaptiveRecogniz
     sure = [float(torch.stack(rows[: n + 1]).mean(0).softmax(0).max()) for n in range(len(rows))]
     stop = next(n for n in range(len(rows) - 1) if sure[n] > max([0.0, *sure[:n]]))
     (seen,) = look(recognizer, path, spending=Spending(exit_above=sure[stop] - 1e-4))
+    assert (whole.stopped, seen.stopped) == (None, "settled")
     assert len([step for step in seen.steps if step.logits is not None]) == stop + 1
     torch.testing.assert_close(seen.logits, torch.stack(rows[: stop + 1]).mean(0))
     at = max(t for t, step in enumerate(seen.steps) if step.consulted)
@@ -275,7 +276,7 @@ def test_a_budget_is_never_exceeded(
 
 def test_no_time_is_one_look(recognizer: AdaptiveRecognizer, films: list[Path]) -> None:
     (seen,) = look(recognizer, films[0], budget=Budget(seconds=1e-9))
-    assert seen.spent.consulted == 1 and sum(seen.spent.used) == 1
+    assert seen.spent.consulted == 1 and sum(seen.spent.used) == 1 and seen.stopped == "budget"
     (unhurried,) = look(recognizer, films[0], budget=Budget(seconds=1e6))
     assert same(unhurried, look(recognizer, films[0])[0])
 

@@ -21,6 +21,7 @@ from kinoscope.arnet.model import build_network
 from kinoscope.arnet.network import most_probable, sampled
 from kinoscope.arnet.options import ArNetTraining
 from kinoscope.arnet.stages import (
+    NO_BACKBONE,
     CollapseWarning,
     Joint,
     JointTask,
@@ -218,6 +219,20 @@ def test_a_policy_that_always_does_the_same_is_told(action: int, knob: str) -> N
         policy.load_state_dict(made.lively().policy.state_dict())  # type: ignore[operator]
     task.validate()
     assert task.collapse is None, "it chooses again"
+
+
+def test_a_policy_that_uses_no_backbone_is_told() -> None:
+    """It answers about half of the frames itself and skips the others: no action has them all, but nothing looks."""
+    task = joint_task(network=made.lively().requires_grad_(True))
+    policy = task.networks["network"].network.policy  # type: ignore[union-attr]
+    with torch.no_grad():
+        policy.actions.weight.mul_(100.0)  # type: ignore[union-attr,operator]
+        policy.actions.bias[:3] = -1e6  # type: ignore[index,union-attr]
+    task.validate(), task.validate()
+    with pytest.warns(CollapseWarning, match=r"no backbone looks at more than 5 %.*lower --alpha"):
+        figures = task.validate()
+    shares = [figures[f"validation_share of {name}"] for name in made.OPTIONS.actions.names]
+    assert task.collapse == NO_BACKBONE and max(shares) < 0.95
 
 
 def test_figures_of_validation() -> None:

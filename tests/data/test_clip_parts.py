@@ -47,6 +47,14 @@ def test_parts_as_marked() -> None:
     assert "validation as marked; 8 clips of no or other subsets left out" in parts.rule and not parts.remarks
 
 
+def test_a_misspelt_mark_is_told() -> None:
+    parts = training_clips(many({"train": 5, "test": 3, "Tset": 2, "vaildation": 1, "": 1, "extra": 1}))
+    assert list(parts.remarks) == [
+        "left out: 4 clips marked 'tset'; was 'test' meant?",
+        "left out: 2 clips marked 'vaildation'; was 'validation' meant?",
+    ]
+
+
 def test_a_marked_validation_is_the_test_when_there_is_no_other() -> None:
     parts = training_clips(many({"train": 5, "val": 4}))
     assert {clip.subset for clip in parts.test} == {"val"} and {clip.subset for clip in parts.validation} == {"train"}

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -41,6 +42,9 @@ from .spending import DEFAULT, UNBOUND, Budget, Spending
 DECODE, POLICY, PLAN = "decode", "policy", "plan"
 _FULL = 16  # frames that are worth a batch
 _GROWTH = 4  # of what the policy's network sees at once: small batches take hardly less time than their frames alone
+
+
+Stop = Literal["settled", "budget"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class Seen:
     guarded: bool = False
     """Every frame was skipped, and the policy's own answer to the last one it saw was taken."""
     damage: tuple[str, ...] = ()
+    stopped: Stop | None = None
+    """Why the last frames were not looked at; None: it came to the end."""
 
 
 @dataclass
@@ -117,6 +123,7 @@ class _Course:
     gmac: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     over: bool = False
+    stopped: Stop | None = None
     failed: VideoError | None = None
 
     @property
@@ -323,6 +330,7 @@ class Engine:
         if budget.seconds is not None:
             look = (course.seconds[POLICY] + course.seconds[DECODE]) / looks
             course.over = course.over or course.elapsed + look > budget.seconds
+        course.stopped = "budget" if course.over else None
         return not course.over
 
     def _stop_if_settled(self, course: _Course) -> None:
@@ -332,6 +340,7 @@ class Engine:
         assert course.total is not None
         mean = course.total / len(course.answers)
         course.over = float((mean / self.temperature).softmax(dim=0).max()) > exit_above
+        course.stopped = "settled" if course.over else None
 
     # ---- answers -----------------------------------------------------------------------------------------------------
 
@@ -374,7 +383,7 @@ class Engine:
             total_seconds=seconds,
         )
         damage = (course.video.damage,) if course.video.damage else ()
-        return Seen(logits, self._steps(course), spent, guarded, damage)
+        return Seen(logits, self._steps(course), spent, guarded, damage, course.stopped)
 
     def _steps(self, course: _Course) -> tuple[Step, ...]:
         times: FloatArray = course.video.times[course.positions]

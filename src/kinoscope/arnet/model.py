@@ -29,7 +29,7 @@ from ..files import atomic_path, write_json
 from ..video.sampling import FloatArray
 from .actions import Actions
 from .costs import CostTable, Spent, cost_table
-from .engine import Engine, Job, Seen, Step
+from .engine import Engine, Job, Seen, Step, Stop
 from .network import ArNet, FrameClassifier, Policy
 from .networks import Forward, Networks
 from .options import ArNetOptions
@@ -83,6 +83,8 @@ class AdaptiveRecognition:
     damage: tuple[str, ...] = ()
     budget: Budget | None = None
     """The most that it was to cost."""
+    stopped: Stop | None = None
+    """Why the last frames were not looked at; None: it came to the end."""
 
     @property
     def exceeded(self) -> bool:
@@ -254,6 +256,7 @@ class AdaptiveRecognizer:
             seen.guarded,
             seen.damage,
             job.budget if job.budget != Budget() else None,
+            seen.stopped,
         )
 
     def save(self, folder: str | Path) -> None:

@@ -40,6 +40,8 @@ Inputs = Sequence[Tensor]
 
 _MOMENTUM = 0.9
 _AT_ONCE = 16  # validation clips
+NO_BACKBONE = "no backbone"
+"""In the place of an action: nearly every frame is skipped, or answered by the policy itself."""
 _COLLAPSED, _PATIENCE = 0.95, 3
 
 
@@ -242,8 +244,9 @@ class JointTask(VideoTask):
 
     @property
     def collapse(self) -> str | None:
-        """The action that nearly every frame ended with, if there is one."""
-        return self.actions.names[int(self._watch.action)] if int(self._watch.epochs) >= _PATIENCE else None
+        """What nearly every frame ended with, if it is one thing: an action, or :data:`NO_BACKBONE`."""
+        names = (*self.actions.names, NO_BACKBONE)
+        return names[int(self._watch.action)] if int(self._watch.epochs) >= _PATIENCE else None
 
     @property
     def tau(self) -> float:
@@ -292,8 +295,12 @@ class JointTask(VideoTask):
         shares = {name: found[f"validation_share of {name}"] for name in self.actions.names} if found else {}
         if not shares or self.tunes:
             return found
+        idle = sum(shares[name] for name in self.actions.names[self.actions.own :])
         most = max(shares, key=lambda name: shares[name])
-        self._watch.note(self.actions.names.index(most), shares[most] > _COLLAPSED)
+        if shares[most] <= _COLLAPSED < idle:
+            most = NO_BACKBONE
+        number = (*self.actions.names, NO_BACKBONE).index(most)
+        self._watch.note(number, max(idle, *shares.values()) > _COLLAPSED)
         if int(self._watch.epochs) == _PATIENCE:
             warnings.warn(CollapseWarning(collapse_told(most, self.actions)), stacklevel=2)
         return found
@@ -318,6 +325,9 @@ class _Watch(nn.Module):
 
 def collapse_told(action: str, actions: Actions) -> str:
     """What to say of a policy that only does one thing, and which knob to turn."""
+    if action == NO_BACKBONE:
+        told = "the policy has collapsed: no backbone looks at more than 5 % of all validation frames together"
+        return f"{told}; lower --alpha or --joint-rate"
     size = actions.size_of(actions.names.index(action))
     cheap = size is None or size == actions.policy_size
     knob = "lower --alpha, or raise --uniform-weight" if cheap else "raise --alpha or --uniform-weight"

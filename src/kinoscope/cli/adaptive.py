@@ -101,6 +101,8 @@ def _show(
     else:
         for name, each in found.items():
             print_table(name, ("label", "probability"), each.best(top), note=in_words(model, each))
+    if model.curve and any(each.budget is not None for each in found.values()):
+        note(f"The budget was planned with a curve that was measured on {model.curve_of}.")
     for name, each in found.items():
         if each.guarded:
             note(f"note: {name}: the policy skipped every frame it saw; its own answer to the last one is given")
@@ -149,6 +151,7 @@ def told_cost(model: AdaptiveRecognizer, each: AdaptiveRecognition) -> dict[str,
         "budget": None if each.budget is None else asdict(each.budget),
         "exceeded": each.exceeded,
         "guarded": each.guarded,
+        "stopped": each.stopped,
         "damage": list(each.damage),
         "frames": frames,
     }
@@ -218,7 +221,7 @@ def _best(each: AdaptiveRecognition, at: int) -> list[tuple[str, float]]:
 def _reason(model: AdaptiveRecognizer, each: AdaptiveRecognition, at: int) -> str:
     step, actions = each.steps[at], model.actions
     if step.action is None:
-        return "after the answer was settled, or the budget spent"
+        return "after the budget was spent" if each.stopped == "budget" else "after the answer was settled"
     dropped = actions.dropped_by(step.action)
     if dropped:
         return f"skips {dropped}" if step.consulted else "follows a skip"

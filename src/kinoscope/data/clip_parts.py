@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from ..errors import AnnotationError, OptionError
 from ..wording import plural, some_of
-from .clip_subsets import TEST, TRAINING, VALIDATION
+from .clip_subsets import SUBSETS, TEST, TRAINING, VALIDATION
 from .hold_out import Bools, Ints, deal_groups, hold_out_groups
 from .labelled_clips import LabelledClip, LabelledClips, group_of
 
@@ -86,9 +87,9 @@ def training_clips(labelled: LabelledClips, seed: int = 0, validation_share: flo
     elif validation_share > 0:
         train, rest = _carve(train, validation_share, [seed, 1])
         told.append(_CARVED.format(validation_share))
-    told += [f"{plural(left_out, 'clip')} of no or other subsets left out"] if left_out else []
+    told += [f"{plural(len(left_out), 'clip')} of no or other subsets left out"] if left_out else []
     parts = gathered(train, rest, test, "; ".join(told), labelled.source)
-    return replace(parts, remarks=(*parts.remarks, *_absent(parts.classes, test, "test")))
+    return replace(parts, remarks=(*parts.remarks, *_misspelt(left_out), *_absent(parts.classes, test, "test")))
 
 
 def folds(
@@ -147,15 +148,15 @@ def _check(seed: int, validation_share: float) -> None:
 
 def _marked(
     labelled: LabelledClips,
-) -> tuple[list[LabelledClip], list[LabelledClip], list[LabelledClip], int]:
-    """The clips marked training, validation and test, by name, and how many are marked none of these.
+) -> tuple[list[LabelledClip], list[LabelledClip], list[LabelledClip], list[str]]:
+    """The clips marked training, validation and test, by name, and the marks of those that are none of these.
 
     Without any marks all are for training.
     """
     clips = sorted(labelled.clips, key=lambda clip: clip.name)
     known = sorted({clip.subset for clip in clips if clip.subset})
     if not known:
-        return clips, [], [], 0
+        return clips, [], [], []
     names = [(clip.subset or "").strip().lower() for clip in clips]
     train, validation, test = (
         [clip for clip, name in zip(clips, names, strict=True) if name in part] for part in (TRAINING, VALIDATION, TEST)
@@ -163,7 +164,16 @@ def _marked(
     if not train:
         cure = f"mark some clips train; the source knows {', '.join(known)}"
         raise AnnotationError("no clip is in a subset 'train'", where=labelled.source, cure=cure)
-    return train, validation, test, len(clips) - len(train) - len(validation) - len(test)
+    return train, validation, test, [name for name in names if name not in SUBSETS]
+
+
+def _misspelt(marks: list[str]) -> list[str]:
+    """A remark for marks that look like slips of the pen: their clips count nowhere."""
+    found = []
+    for mark, count in Counter(marks).items():
+        if meant := get_close_matches(mark, sorted(SUBSETS), n=1, cutoff=0.7):
+            found.append(f"left out: {plural(count, 'clip')} marked {mark!r}; was {meant[0]!r} meant?")
+    return found
 
 
 def _carve(
