@@ -43,3 +43,19 @@ def table(found: list[Row], *, scored: bool = True) -> SegmentTable:
         np.array(end, dtype=np.float64),
         np.array(score, dtype=np.float64) if scored else None,
     )
+
+
+def medium() -> tuple[SegmentTable, SegmentTable]:
+    """The recipe of the vector ``medium_random``."""
+    r = np.random.default_rng(20240607)
+    gt_video, gt_class = r.integers(0, 30, 150), r.integers(0, 5, 150)
+    gt_start, gt_length = r.uniform(0, 180, 150), r.uniform(2, 20, 150)
+    b, js, je, fl = r.integers(0, 150, 1500), r.normal(0, 3, 1500), r.normal(0, 3, 1500), r.random(1500)
+    nc, nv, u = r.integers(0, 5, 1500), r.integers(0, 30, 1500), r.random(1500)
+    start = gt_start[b] + js
+    end = np.maximum(gt_start[b] + gt_length[b] + je, start + 0.5)
+    score = 0.5 * u + 0.5 * np.exp(-(np.abs(js) + np.abs(je)) / 4)
+    video, label = np.where(fl > 0.9, nv, gt_video[b]), np.where(fl < 0.2, nc, gt_class[b])
+    return SegmentTable(video, label, start, end, score), SegmentTable(
+        gt_video, gt_class, gt_start, gt_start + gt_length
+    )

@@ -15,7 +15,7 @@ from kinoscope.evaluate.arrays import ArrayScores, distinct_rows, score_arrays
 from kinoscope.evaluate.matching import SegmentTable, segment_tiou
 
 from . import twin
-from .cases import THRESHOLDS, random_rows, rows, table
+from .cases import THRESHOLDS, medium, random_rows, rows, table
 from .twin import Row
 
 TIES = ["content", "later-row", "earlier-row"]
@@ -70,22 +70,6 @@ def test_duplicate_vectors(vectors: Any) -> None:
     group = np.zeros(len(start), dtype=np.int64)
     assert distinct_rows(start, end, group).tolist() == case["expected"]["opentad_kept"]
     assert distinct_rows(start, end, group, shortest=1e-3).tolist() == case["expected"]["actionformer_kept"]
-
-
-def medium() -> tuple[SegmentTable, SegmentTable]:
-    """The recipe of the vector ``medium_random``."""
-    r = np.random.default_rng(20240607)
-    gt_video, gt_class = r.integers(0, 30, 150), r.integers(0, 5, 150)
-    gt_start, gt_length = r.uniform(0, 180, 150), r.uniform(2, 20, 150)
-    b, js, je, fl = r.integers(0, 150, 1500), r.normal(0, 3, 1500), r.normal(0, 3, 1500), r.random(1500)
-    nc, nv, u = r.integers(0, 5, 1500), r.integers(0, 30, 1500), r.random(1500)
-    start = gt_start[b] + js
-    end = np.maximum(gt_start[b] + gt_length[b] + je, start + 0.5)
-    score = 0.5 * u + 0.5 * np.exp(-(np.abs(js) + np.abs(je)) / 4)
-    video, label = np.where(fl > 0.9, nv, gt_video[b]), np.where(fl < 0.2, nc, gt_class[b])
-    return SegmentTable(video, label, start, end, score), SegmentTable(
-        gt_video, gt_class, gt_start, gt_start + gt_length
-    )
 
 
 def test_medium_vector(vectors: Any) -> None:

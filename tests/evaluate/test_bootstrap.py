@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kinoscope.data.segments import Annotations, Segment, VideoAnnotation
 from kinoscope.errors import OptionError
 from kinoscope.evaluate import DetectionResult, bootstrap, bootstrap_map, bootstrap_replicates, evaluate_detection
-from kinoscope.evaluate.bootstrap import weighted_map
+from kinoscope.evaluate.bootstrap import compare_map, weighted_map
 from kinoscope.evaluate.protocols import Protocol
 
 from .cases import rows
@@ -112,3 +112,45 @@ def test_options_are_checked() -> None:
         bootstrap_map(made(), replicates=0)
     with pytest.raises(OptionError, match="confidence is 95"):
         bootstrap_map(made(), replicates=1, confidence=95)
+
+
+# --- two sets of predictions ---------------------------------------------------------------------------------------
+
+
+def _noisy(rng: np.random.Generator, off: float, truths: dict[str, list[Segment]]) -> dict[str, list[Segment]]:
+    return {
+        name: [Segment(s.start + rng.normal(0, off), s.end + 5, s.label, float(rng.random())) for s in found]
+        for name, found in truths.items()
+    }
+
+
+def test_a_better_one_is_ahead() -> None:
+    rng = np.random.default_rng(3)
+    truths = {f"v{n}": [Segment(20.0 * k, 20.0 * k + 10, "ab"[k % 2]) for k in range(4)] for n in range(20)}
+    rules = replace(PLAIN, thresholds=(0.5, 0.6))
+    good, bad = (scored(_noisy(rng, off, truths), truths, rules) for off in (0.5, 4.0))
+    found = compare_map(good, bad, 400)
+    assert found.difference == pytest.approx(good.average_map - bad.average_map)
+    assert found.low < found.difference < found.high and found.low > 0 and found.ahead == 1
+    assert found.per_class.mean() == pytest.approx(found.difference)
+    back = compare_map(bad, good, 400)
+    assert (back.low, back.high, back.ahead) == (-found.high, -found.low, 0)
+    same = compare_map(good, good, 50)
+    assert (same.difference, same.low, same.high, same.ahead) == (0, 0, 0, 0.5)
+
+
+def test_a_foreign_video_of_one_side_does_not_part_the_draws() -> None:
+    truths = {f"v{n}": [Segment(0.0, 10.0, "a")] for n in range(6)}
+    guesses = {name: [Segment(0.0, 10.0, "a", 0.9)] for name in list(truths)[:4]}
+    one = scored(guesses, truths, PLAIN)
+    other = scored({**guesses, "elsewhere": [Segment(0.0, 1.0, "a", 0.1)]}, truths, PLAIN)
+    assert compare_map(one, other, 100).difference == 0 == compare_map(one, other, 100).low
+
+
+def test_only_what_was_scored_alike_is_compared() -> None:
+    truths = {f"v{n}": [Segment(0.0, 10.0, "a")] for n in range(3)}
+    one, other = scored({}, truths, PLAIN), scored({}, dict(list(truths.items())[:2]), PLAIN)
+    with pytest.raises(OptionError, match="not scored alike"):
+        compare_map(one, other)
+    with pytest.raises(OptionError, match="replicates"):
+        compare_map(one, one, 0)

@@ -3,74 +3,143 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import AnnotationError, OptionError
+
+if TYPE_CHECKING:
+    from ..evaluate import DetectionResult
+    from .evaluated import Told
 
 EXAMPLES = """\
   kinoscope evaluate new.json --gt labels.csv --protocol own
   kinoscope evaluate pred.json --gt activity_net.v1-3.min.json --protocol activitynet --subset validation
-  kinoscope evaluate pred.json --gt thumos.json --protocol thumos14 --json
+  kinoscope evaluate pred.json --gt thumos.json --protocol thumos14 --metrics map,ar,error-analysis --html eval.html
+  kinoscope evaluate old.json new.json --gt labels.csv --compare
+  kinoscope evaluate pred.json --gt gtea.json --metrics frames --fps 15
   kinoscope evaluate boundaries.json --gt labels.csv --protocol gebd
 """
 
 
 def run(
-    predictions: Path,
+    predictions: list[Path],
     *,
     gt: Path,
     protocol: str = "own",
     subset: str | None = None,
+    metrics: str = "map",
+    compare: bool = False,
+    most: float = 100.0,
+    fps: float | None = None,
+    html: Path | None = None,
     json: bool = False,
     bootstrap: int = 2000,
     seed: int = 0,
 ) -> int:
     """Score predictions against ground truth: mAP over tIoU thresholds, equal to the ActivityNet evaluator.
 
-    With --protocol gebd boundaries are scored: F1 at relative distances, equal to the script of the GEBD challenge.
+    With --compare two files are scored on the same draws of videos: is the second really better? With --protocol gebd
+    boundaries are scored: F1 at relative distances, equal to the script of the GEBD challenge.
 
     Args:
         predictions: JSON (ActivityNet's results) or CSV (video,start,end,label,score). For gebd JSON or CSV that
             `kinoscope localize --boundaries` wrote, or JSON of the form {video: [seconds, ...]}.
         gt: Ground truth: ActivityNet JSON, or CSV (video,start,end,label[,split]). For gebd with the durations of the
             videos, or GEBD's own as JSON.
-        protocol: own, activitynet, thumos14 or hacs: thresholds, subset and rules; gebd for boundaries.
+        protocol: own, activitynet, thumos14, hacs, ...: thresholds, subset and rules; gebd for boundaries.
         subset: Part of the ground truth that counts; by default the protocol's.
+        metrics: With commas between: map; ar (average recall of proposals, AUC); recall (Recall@kx); boundaries (how
+            far they are off, in seconds); error-analysis (what false positives are, which true segments are found
+            worse); frames (accuracy, edit score and F1 of frame labels).
+        compare: Two files: interval of their difference, paired over videos.
+        most: For ar: the largest average number of proposals of a video.
+        fps: For frames: frame labels per second.
+        html: Page with curves and tables.
         json: Print everything as JSON.
-        bootstrap: Replicates of the interval over videos; 0 leaves it out.
+        bootstrap: Replicates of the intervals over videos; 0 leaves them out.
         seed: Of the bootstrap.
     """
     if bootstrap < 0:
         raise OptionError(f"--bootstrap is {bootstrap}, but must be 0 or more", cure="0 leaves the interval out")
-    score = _boundaries if protocol.lower() == "gebd" else _segments
-    return score(predictions, gt, protocol, subset, json, bootstrap, seed)
+    if len(predictions) != (2 if compare else 1):
+        cure = "give two files with --compare, one without"
+        raise OptionError(f"{len(predictions)} files of predictions, --compare {'on' if compare else 'off'}", cure=cure)
+    if protocol.lower() == "gebd":
+        if compare or html is not None or metrics != "map":
+            raise OptionError("--protocol gebd has neither --metrics, --compare nor --html", cure="leave them out")
+        return _boundaries(predictions[0], gt, protocol, subset, json, bootstrap, seed)
+    if compare:
+        return _compare(predictions, gt, protocol, subset, html, json, bootstrap, seed)
+    from .evaluated import chosen_metrics, headline, tell, write_page
+    from .terminal import say
+
+    asked = chosen_metrics(metrics)
+    result = _score(predictions[0], gt, protocol, subset)
+    told, interval = tell(result, asked, bootstrap=bootstrap, seed=seed, most=most, fps=fps)
+    if html is not None:
+        write_page(html, predictions[0].name, result, told, interval)
+    _show(told, json)
+    if "map" in asked and not json:
+        say(headline(result, interval))
+    _remark([reason.text for reason in result.reasons], html, json)
+    return 0
 
 
-def _segments(
-    predictions: Path, gt: Path, protocol: str, subset: str | None, json: bool, bootstrap: int, seed: int
-) -> int:
-    from ..evaluate import bootstrap_map, evaluate_files
-    from .terminal import note, print_json, print_table, say
+def _show(told: Told, json: bool) -> None:
+    from .terminal import print_json, print_table
+
+    if json:
+        print_json(told.content)
+        return
+    for table in told.tables:
+        print_table(table.title, table.header, table.rows, note=table.note)
+
+
+def _remark(remarks: list[str], html: Path | None, json: bool) -> None:
+    from .terminal import note
+
+    for remark in remarks if not json else ():
+        note(f"- {remark}")
+    if html is not None:
+        note(f"Written: {html}")
+
+
+def _score(predictions: Path, gt: Path, protocol: str, subset: str | None) -> DetectionResult:
+    from ..evaluate import evaluate_files
 
     try:
-        result = evaluate_files(predictions, gt, protocol, subset=subset)
+        return evaluate_files(predictions, gt, protocol, subset=subset)
     except AnnotationError as error:
         if error.where == predictions and _holds_boundaries(predictions):
             cure = "add --protocol gebd"
             raise AnnotationError("holds boundaries, not segments", where=predictions, cure=cure) from error
         raise
-    interval = bootstrap_map(result, bootstrap, seed) if bootstrap else None
-    if json:
-        print_json({**result.to_dict(), **({"average_mAP_interval": list(interval)} if interval else {})})
-        return 0
-    header = ["class", "segments", *(f"{threshold:g}" for threshold in result.thresholds), "average"]
-    rows = [[row["class"], row["segments"], *(row[name] for name in header[2:])] for row in result.table()]
-    subset_text = f", subset {result.subset}" if result.subset else ""
-    title = f"AP by tIoU threshold, protocol {result.protocol.name}{subset_text}, {len(result.scored_videos)} videos"
-    print_table(title, header, rows)
-    text = f"average mAP {result.average_map:.4f}"
-    say(text + (f", 95 % interval over videos {interval[0]:.4f} to {interval[1]:.4f}" if interval else ""))
-    for reason in result.reasons:
-        note(f"- {reason.text}")
+
+
+def _compare(
+    files: list[Path],
+    gt: Path,
+    protocol: str,
+    subset: str | None,
+    html: Path | None,
+    json: bool,
+    bootstrap: int,
+    seed: int,
+) -> int:
+    if not bootstrap:
+        raise OptionError("--compare draws videos, but --bootstrap is 0", cure="2000 is usual")
+    from ..evaluate import compare_map
+    from .evaluated import compared, write_page
+
+    first, second = (_score(path, gt, protocol, subset) for path in files)
+    found = compare_map(second, first, bootstrap, seed)
+    names = (files[0].name, files[1].name) if files[0].name != files[1].name else (str(files[0]), str(files[1]))
+    told = compared(names, (first, second), found)
+    if html is not None:
+        write_page(html, f"{names[1]} beside {names[0]}", second, told, None)
+    _show(told, json)
+    pairs = zip(names, (first, second), strict=True)
+    _remark([f"{name}: {reason.text}" for name, result in pairs for reason in result.reasons], html, json)
     return 0
 
 

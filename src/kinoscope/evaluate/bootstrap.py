@@ -45,11 +45,61 @@ def bootstrap_map(
     Raises:
         OptionError: no replicate, or a confidence not between 0 and 1.
     """
-    if not 0 < confidence < 1:
-        raise OptionError(f"confidence is {confidence}, but must lie between 0 and 1", cure="0.95 is usual")
+    _check(replicates, seed, confidence)
     average = bootstrap_replicates(result, replicates, seed).map.mean(axis=1)  # [B]
     low, high = np.quantile(average, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far one set of predictions is ahead of another on the same videos."""
+
+    difference: float
+    """Average mAP of the first less that of the second."""
+    low: float
+    high: float
+    ahead: float
+    """Share of the replicates in which the first is ahead; equal ones count half."""
+    per_class: Floats
+    """The same difference of each class, mean over thresholds. Shape: [K]."""
+    replicates: int
+    seed: int
+
+
+def compare_map(
+    first: DetectionResult,
+    second: DetectionResult,
+    replicates: int = 2000,
+    seed: int = 0,
+    *,
+    confidence: float = 0.95,
+) -> Comparison:
+    """Paired bootstrap: both are scored on the same draws of videos, so that what is hard for both cancels out.
+
+    Raises:
+        OptionError: they were not scored alike: another protocol, other videos or classes; or options out of bounds.
+    """
+    _check(replicates, seed, confidence)
+    told = [
+        (one.protocol.thresholds, one.video_list_hash, one.classes, len(one.ground_truth)) for one in (first, second)
+    ]
+    if told[0] != told[1]:
+        cure = "score both against one ground truth, protocol and subset"
+        raise OptionError("the two results were not scored alike", cure=cure)
+    names = sorted({*first.videos, *second.videos})
+    weights = _draws(len(names), replicates, seed)  # [B, V]
+    place = {name: number for number, name in enumerate(names)}
+    maps = [
+        weighted_map(one, weights[:, [place[name] for name in one.videos]], seed=seed).map.mean(axis=1)
+        for one in (first, second)
+    ]
+    gap = maps[0] - maps[1]  # [B]
+    low, high = np.quantile(gap, [(1 - confidence) / 2, (1 + confidence) / 2])
+    ahead = float((gap > 0).mean() + (gap == 0).mean() / 2)
+    per_class = first.ap.mean(axis=1) - second.ap.mean(axis=1)
+    difference = first.average_map - second.average_map
+    return Comparison(difference, float(low), float(high), ahead, per_class, replicates, seed)
 
 
 def bootstrap_replicates(result: DetectionResult, replicates: int = 2000, seed: int = 0) -> Replicates:
@@ -58,13 +108,22 @@ def bootstrap_replicates(result: DetectionResult, replicates: int = 2000, seed: 
     The unit is the video, every one of ``result.videos``: segments of one video are not independent. Matching never
     crosses videos, so it is done once and only the sums change.
     """
+    _check(replicates, seed)
+    return weighted_map(result, _draws(len(result.videos), replicates, seed), seed=seed)
+
+
+def _check(replicates: int, seed: int, confidence: float = 0.95) -> None:
     if replicates < 1:
         raise OptionError(f"replicates is {replicates}, but must be at least 1", cure="2000 is usual")
-    videos = len(result.videos)
     if seed < 0:
         raise OptionError(f"seed is {seed}, but must be at least 0")
-    weights = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=replicates)  # [B, V]
-    return weighted_map(result, weights, seed=seed)
+    if not 0 < confidence < 1:
+        raise OptionError(f"confidence is {confidence}, but must lie between 0 and 1", cure="0.95 is usual")
+
+
+def _draws(videos: int, replicates: int, seed: int) -> Ints:
+    """How often each video is drawn. Shape: [B, V]."""
+    return np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=replicates)
 
 
 def weighted_map(result: DetectionResult, weights: Ints, *, seed: int = 0) -> Replicates:

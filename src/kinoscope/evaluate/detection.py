@@ -90,7 +90,8 @@ def evaluate_detection(
     distinct, classes = _only_present(distinct, classes)
     if not classes:
         _refuse_empty(part, chosen)
-    guess, left_out = _scorable(_table(guesses, videos, classes, scored=True), guesses, classes, rules)
+    proposals = _table(guesses, videos, classes, scored=True)
+    guess, left_out = _scorable(proposals, guesses, classes, rules)
     scores = score_arrays(
         guess, distinct, classes=len(classes), thresholds=rules.thresholds, ties=rules.ties, tolerance=rules.tolerance
     )
@@ -104,7 +105,10 @@ def evaluate_detection(
     reasons += why.odd_predictions(guess, scores.tie_share)
     reasons += why.flaw_reasons(ground_truth.flaws, "ground truth")
     known = np.array([name in truths for name in videos], dtype=bool)
-    return DetectionResult(rules, chosen, classes, videos, known, guess, distinct, scores, tuple(reasons))
+    durations = {name: video.duration for name, video in part.videos.items() if video.duration is not None}
+    return DetectionResult(
+        rules, chosen, classes, videos, known, guess, distinct, scores, tuple(reasons), proposals, durations
+    )
 
 
 def _true_segments(part: Annotations, rules: Protocol) -> tuple[dict[str, Sequence[Segment]], list[Reason]]:

@@ -103,7 +103,7 @@ def match(
     reaches the threshold; so one whose best is taken falls through to the next best. Of equal tIoU the later true
     segment goes first.
     """
-    pairs = _candidates(predictions, ground_truth, float(thresholds.min()) - tolerance, by_row=ties != "content")
+    pairs = candidate_pairs(predictions, ground_truth, float(thresholds.min()) - tolerance, by_row=ties != "content")
     found = np.full((len(predictions), len(thresholds)), -1, dtype=np.int64)  # [P, T]
     for column, threshold in enumerate(thresholds):
         enough = pairs.tiou >= threshold - tolerance  # [Q]
@@ -113,8 +113,8 @@ def match(
 
 
 @dataclass(frozen=True)
-class _Pairs:
-    """Candidate pairs in the order in which a sequential program would try them. Each array has the shape [Q]."""
+class Pairs:
+    """Pairs of a prediction and a true segment that overlap enough, prediction by prediction, best first; each [Q]."""
 
     prediction: Ints
     truth: Ints
@@ -143,8 +143,13 @@ def _match_greedily(prediction: Ints, truth: Ints, truths: int, found: Ints) -> 
         prediction, truth = prediction[rest], truth[rest]
 
 
-def _candidates(predictions: SegmentTable, ground_truth: SegmentTable, lowest: float, *, by_row: bool) -> _Pairs:
-    """All (prediction, true segment) pairs of one video and class with at least the lowest tIoU, in order of trial."""
+def candidate_pairs(
+    predictions: SegmentTable, ground_truth: SegmentTable, lowest: float, *, by_row: bool = False
+) -> Pairs:
+    """All pairs of one video and class with at least the ``lowest`` tIoU, in the order of the predictions' rows.
+
+    Of equal tIoU the later true segment goes first: by its times, or ``by_row``.
+    """
     videos = 1 + max(predictions.video.max(initial=0), ground_truth.video.max(initial=0))
     group = ground_truth.label * videos + ground_truth.video  # [G]
     content = () if by_row else (ground_truth.end, ground_truth.start)
@@ -158,7 +163,7 @@ def _candidates(predictions: SegmentTable, ground_truth: SegmentTable, lowest: f
     ]
     prediction, place, tiou = (np.concatenate(column) for column in zip(*parts, strict=True))  # [Q] each
     trial = np.lexsort((-place, -tiou, prediction))
-    return _Pairs(prediction[trial], order[place[trial]], tiou[trial])
+    return Pairs(prediction[trial], order[place[trial]], tiou[trial])
 
 
 def _pairs_of(

@@ -55,3 +55,22 @@ def class_bounds(labels: Ints, classes: int) -> Ints:
 def _envelope(precision: Floats) -> Floats:
     """The running maximum from the last row back to the first."""
     return np.asarray(np.maximum.accumulate(precision[::-1], axis=0)[::-1])
+
+
+def precision_at(hits: Bools, positives: int, recalls: Floats) -> Floats:
+    """Best precision that is reached with at least each recall; 0 where it is never reached.
+
+    Args:
+        hits: whether each prediction, in order of descending score, found a true segment. Shape: [n].
+        positives: number of true segments of the class, above 0.
+        recalls: from 0 to 1. Shape: [R].
+
+    Shape: -> [R].
+    """
+    places = np.flatnonzero(hits)
+    if not len(places):
+        return np.zeros(len(recalls))
+    envelope = _envelope(np.arange(1, len(places) + 1) / (places + 1))
+    needed = np.maximum(np.ceil(recalls * positives - 1e-9).astype(np.int64), 1)  # hits that make the recall
+    reached = needed <= len(places)
+    return np.where(reached, envelope[np.minimum(needed, len(places)) - 1], 0.0)

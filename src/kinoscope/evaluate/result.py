@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .arrays import ArrayScores
 from .matching import Floats, Ints, SegmentTable
+from .precision import class_bounds, precision_at
 from .protocols import Protocol
 
 
@@ -43,6 +45,10 @@ class DetectionResult:
     ground_truth: SegmentTable
     scores: ArrayScores
     reasons: tuple[Reason, ...] = ()
+    proposals: SegmentTable | None = None
+    """All predictions, also those whose label is no class (-1): what they are called does not matter to proposals."""
+    durations: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of the scored videos, as far as the ground truth tells."""
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -83,6 +89,17 @@ class DetectionResult:
     def video_list_hash(self) -> str:
         """16 hexadecimal digits that change with the list of scored videos; numbers compare only if they agree."""
         return hashlib.sha256("\n".join(self.scored_videos).encode()).hexdigest()[:16]
+
+    def precision_curves(self, recalls: Floats) -> Floats:
+        """Interpolated precision, mean over classes, at each threshold and recall. Shape: [R] -> [T, R]."""
+        ranking = self.scores.ranking
+        found = self.matches[ranking] >= 0  # [P, T]
+        bounds = class_bounds(self.predictions.label[ranking], len(self.classes))
+        curves = np.zeros((len(self.thresholds), len(recalls)))
+        for label, positives in enumerate(self.scores.positives.tolist()):
+            rows = found[bounds[label] : bounds[label + 1]]
+            curves += [precision_at(column, positives, recalls) for column in rows.T]
+        return np.asarray(curves / max(1, len(self.classes)))
 
     def table(self) -> list[dict[str, Any]]:
         """One row per class, then the mean; keys: ``class``, ``segments``, each threshold, ``average``."""
