@@ -25,7 +25,7 @@ def read_records(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def training_charts(records: Iterable[Mapping[str, Any]]) -> list[Chart]:
-    """Charts of loss and of accuracy, each if there is any; training beside held-out.
+    """Charts of loss, accuracy and mAP, each if there is any; training beside held-out.
 
     Args:
         records: as :class:`kinoscope.engine.metrics.MetricLog` writes them.
@@ -34,6 +34,7 @@ def training_charts(records: Iterable[Mapping[str, Any]]) -> list[Chart]:
     groups = {
         "Loss": [line for name, line in lines if "loss" in name],
         "Accuracy": [line for name, line in lines if "accuracy" in name or name.startswith("top")],
+        "mAP": [line for name, line in lines if name.endswith("map")],
     }
     return [
         Chart(title, "epoch", "", group, _in_words(title, group), (_MEAN,) if _mixed(group) else ())
