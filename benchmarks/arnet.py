@@ -285,10 +285,9 @@ Read it so. Where evidence is in few frames and legible from near (playground), 
 every baseline by twenty points and more at a third of UNIFORM's operations and 0.64 of its seconds; a setting of its
 curve that is twelve points ahead takes 0.49. On falls early exit is not behind UNIFORM in 0.11 of its seconds. But
 falls are easy, and there the smallest backbone on four frames, without any policy, is as fast and hardly worse: try
-that first. On people no method is shown to be ahead of UNIFORM but for Multi-Scale, which is dearer; AR-Net is not
-behind in a third of the seconds, and neither is UNIFORM with four frames. The long videos are too hard for all: 48 of
-them to learn from and to test, four seconds of interaction in 32, and nothing is far above chance; there is no saving
-to speak of where nothing is known."""
+that first. On people no method is clearly ahead of UNIFORM (Multi-Scale perhaps, in 1.85 of its seconds); AR-Net is
+not behind in a third of the seconds, and neither is UNIFORM with four frames. The long videos are too hard for all:
+some forty to learn from, four seconds of interaction in 32, and nothing is far above chance; there is no saving to speak of where nothing is known."""
 
 if __name__ == "__main__":
     main()

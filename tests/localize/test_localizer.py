@@ -47,7 +47,7 @@ def test_segments_are_sorted_labelled_and_inside_the_video(model):
 def test_many_at_once_equal_one_at_a_time(model, clean, monkeypatch):
     head = replace(model.network.options, mask_clean=clean, max_length=32)
     model = Localizer(ActionFormer(head), model.classes, model.features)
-    monkeypatch.setattr("kinoscope.localize.localizer._ROWS_PER_BATCH", 90)
+    monkeypatch.setattr("kinoscope.localize.point_head._ROWS_PER_BATCH", 90)
     videos = [features(rows, seed=rows) for rows in (5, 40, 1, 33, 32, 12)]
     together = model.localize_many(videos)
     for video, segments in zip(videos, together, strict=True):
@@ -127,7 +127,7 @@ def corrupted(change):
         (corrupted(lambda c: c.update(kind="encoder")), "kind 'encoder'"),
         (corrupted(lambda c: c.update(version=99)), "version 99"),
         (corrupted(lambda c: c.pop("classes")), "classes"),
-        (corrupted(lambda c: c["head"].update(name="bmn")), "'bmn'"),
+        (corrupted(lambda c: c["head"].update(name="ssn")), "'ssn'"),
         (corrupted(lambda c: c["head"].update(widht=3)), "widht"),
         (corrupted(lambda c: c["head"].update(width=10**12, heads=1)), "cannot be used"),
         (corrupted(lambda c: c["head"].update(width=10**6)), "does not fit"),

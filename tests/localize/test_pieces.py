@@ -8,7 +8,7 @@ import torch
 
 from kinoscope.data.feature_spec import FeatureSpec
 from kinoscope.data.features import Features, FeatureTime
-from kinoscope.localize import localizer as module
+from kinoscope.localize import point_head as module
 from kinoscope.localize.localizer import Localizer
 from kinoscope.localize.network import ActionFormer
 from kinoscope.localize.options import ActionFormerOptions

@@ -150,9 +150,9 @@ def test_levels_follow_the_training_segments_unless_given():
     annotations, features = made()
     lengths = read_training_data(training_part(annotations, None), features).lengths
     assert all(4 <= length <= 14 for length in lengths)
-    assert LocalizeTrainOptions().head(6, 2, lengths).levels == 3
-    assert LocalizeTrainOptions().head(6, 2, [200.0]).levels == 6
-    assert LocalizeTrainOptions(levels=2).head(6, 2, lengths).levels == 2
+    assert LocalizeTrainOptions().head_options(6, 2, lengths).levels == 3
+    assert LocalizeTrainOptions().head_options(6, 2, [200.0]).levels == 6
+    assert LocalizeTrainOptions(levels=2).head_options(6, 2, lengths).levels == 2
 
 
 def test_which_videos_are_trained_on():
@@ -220,7 +220,7 @@ def test_impossible_options_are_refused(bad):
 
 def test_the_official_recipe():
     options = LocalizeTrainOptions.thumos()
-    head = options.head(2048, 20, [])
+    head = options.head_options(2048, 20, [])
     assert (head.levels, head.width, head.mask_clean, head.max_length, head.windows) == (6, 512, False, 2304, (19,) * 6)
     assert (options.epochs, options.batch_size, options.learning_rate, options.normaliser) == (35, 2, 1e-4, 100)
 

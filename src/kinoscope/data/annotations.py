@@ -1,4 +1,6 @@
-"""Reading what happens in which video, and when: CSV and ActivityNet's JSON, checked row by row.
+"""Reading what happens in which video, and when: CSV, ActivityNet's JSON and data sets as they are released.
+
+Every row is checked.
 
 Which flaw does what: see :class:`~kinoscope.data.annotations_checks.AnnotationBuilder`. In short, the default refuses
 every flaw and names up to 20 of them with their lines; ``on_flaw="keep"`` takes published ground truth as it is
@@ -7,19 +9,26 @@ every flaw and names up to 20 of them with their lines; ``on_flaw="keep"`` takes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from ..errors import AnnotationError
+from ..errors import AnnotationError, OptionError
 from . import annotations_csv, annotations_json
-from .annotations_checks import AnnotationBuilder, OnFlaw, shorten
+from .annotations_checks import AnnotationBuilder, OnFlaw, Place, shorten
+from .annotations_text import read_text
 from .annotations_videos import resolve_videos
 from .annotations_write import write_annotations_json, write_predictions_csv, write_predictions_json, write_srt
+from .dataset_choice import FrameChoice, parse_dataset
+from .datasets import class_texts, epic_kitchens, frame_folders
+from .frame_labels import FrameLabels
 from .segments import Annotations
 
 __all__ = [
     "OnFlaw",
     "read_annotations",
+    "read_frame_labels",
     "read_predictions",
     "resolve_videos",
     "write_annotations_json",
@@ -35,27 +44,40 @@ def read_annotations(
     on_flaw: OnFlaw = "error",
     classes: Iterable[str] | None = None,
     root: str | Path | None = None,
+    dataset: str | None = None,
 ) -> Annotations:
-    """Read ground truth or predictions from CSV or JSON; what it is, is told by its content.
+    """Read ground truth or predictions; what it is, is told by its content.
 
     CSV: a header ``video,label[,split]`` (trimmed clips) or ``video,start,end,label[,split]`` (times in seconds), in
     any case and order, separated by comma, semicolon or tab; ``duration`` and ``score`` are read when there, other
     columns ignored; a row with empty start, end and label says that the video holds nothing.
-    JSON: ActivityNet's ``database`` or ``results``; numbers may be strings, labels may be integers.
+    So are the tables that TSP made of ActivityNet.
+    JSON: ActivityNet's ``database`` or ``results``; numbers may be strings, labels may be integers. THUMOS14, HACS
+    Segments and MultiTHUMOS come so too.
+    A folder: a text file per class, as THUMOS14 and MultiTHUMOS were released.
+    With ``dataset``: ``epic-kitchens:verb`` (or ``:noun``), one table or the folder of them; ``gtea``, ``50salads`` and
+    ``frames:fps=15``, folders with a label for every frame, see :func:`read_frame_labels`.
 
     Args:
-        path: the file.
+        path: the file, or the folder.
         on_flaw: ``error`` reports every flaw; ``drop`` leaves flawed rows out; ``keep`` keeps segments that have no
             length, start before 0, end beyond the video or occur twice, and reports all others. What was dropped, kept
             or clipped is listed in ``Annotations.flaws``. Paths with ``..`` are refused whatever is chosen.
-        classes: the labels that may occur; others are flaws, reported with the nearest known name.
+        classes: the labels that may occur; others are flaws, reported with the nearest known name. In a list or tuple,
+            as :func:`~kinoscope.data.classes.read_classes` gives it, numbers in the file stand for their places.
         root: the folder of the videos: absolute paths below it are made relative. Other absolute paths are refused,
             because features and results are filed under a video's relative path.
+        dataset: what no file says: which of two labels counts, which rate and split frames have.
+
+    Returns:
+        The annotations; ``flaws`` and ``remarks`` say what was left out.
 
     Raises:
         AnnotationError: one problem with its ``file:line`` (or place in the JSON), or up to 20 of them in one message.
+        OptionError: no such ``dataset``, or one that the files do not hold.
     """
-    annotations = _read(Path(path), on_flaw, classes, None if root is None else Path(root))
+    builder = partial(AnnotationBuilder, on_flaw=on_flaw, classes=classes, root=None if root is None else Path(root))
+    annotations = _read_choice(Path(path), dataset, builder) if dataset else _read(Path(path), builder)
     if not annotations.videos:
         raise AnnotationError("names no video", where=path, cure="the file needs at least one row besides the header")
     return annotations
@@ -67,7 +89,7 @@ def read_predictions(path: str | Path, *, on_flaw: OnFlaw = "keep") -> Annotatio
     Raises:
         AnnotationError: as above, and when a score is missing.
     """
-    predictions = _read(Path(path), on_flaw, None, None)
+    predictions = _read(Path(path), partial(AnnotationBuilder, on_flaw=on_flaw, classes=None, root=None))
     for name, video in predictions.videos.items():
         if any(segment.score is None for segment in video.segments):
             problem = f"a segment of {shorten(name)} has no score, so this is not a file of predictions"
@@ -79,39 +101,84 @@ def read_predictions(path: str | Path, *, on_flaw: OnFlaw = "keep") -> Annotatio
     return predictions
 
 
-def _read(path: Path, on_flaw: OnFlaw, classes: Iterable[str] | None, root: Path | None) -> Annotations:
+def read_frame_labels(path: str | Path, dataset: str) -> FrameLabels:
+    """Read a label for every frame, for frame-wise scores; ``to_annotations`` makes segments of them.
+
+    Args:
+        path: the folder of a data set as MS-TCN publishes it or as ``.npz`` files, or of text files alone.
+        dataset: ``gtea`` (15 frames per second), ``50salads`` (30, but its ``.npz`` rows fewer), ``frames`` for others;
+            with ``:fps=…`` and ``:split=…``, as in ``50salads:fps=2.5,split=2``. Split 1 is the default.
+
+    Raises:
+        AnnotationError: what cannot be read, see :mod:`kinoscope.data.datasets.frame_folders`.
+        OptionError: no such data set of frames, a rate that is not known, no such split.
+    """
+    choice = parse_dataset(dataset)
+    if not isinstance(choice, FrameChoice):
+        raise OptionError(f"{dataset!r} has no labels of frames", cure="give gtea, 50salads or frames:fps=15")
+    return frame_folders.read_frame_labels(path, choice)
+
+
+Builder = Callable[[Path, Callable[[Place], str]], AnnotationBuilder]
+"""Makes the collector of rows of a file, given the file and how to name a place in it."""
+
+
+def _read(path: Path, make: Builder) -> Annotations:
+    if path.is_dir():
+        return _read_folder(path, make)
     text = read_text(path)
     if text.lstrip()[:1] in ("{", "["):
         section, videos = annotations_json.parse_tree(text, path)
-        builder = AnnotationBuilder(
-            path, annotations_json.locate(path, section), on_flaw=on_flaw, classes=classes, root=root
-        )
+        builder = make(path, annotations_json.locate(path, section))
         annotations_json.read_tree(videos, section, builder)
+    elif epic_kitchens.tables(path):
+        problem = "is a table of EPIC-Kitchens, whose segments have a verb and a noun"
+        raise AnnotationError(problem, where=path, cure="choose one: epic-kitchens:verb or epic-kitchens:noun")
     else:
-        builder = AnnotationBuilder(path, annotations_csv.locate(path), on_flaw=on_flaw, classes=classes, root=root)
+        builder = make(path, annotations_csv.locate(path))
         annotations_csv.read_table(text, path, builder)
     return builder.finish()
 
 
-def read_text(path: Path) -> str:
-    """The file as text; every way in which it may not be text gets its own message."""
-    if path.is_dir():
-        raise AnnotationError("is a folder, not an annotation file", where=path, cure="name the file in it")
-    if not path.is_file():
+def _read_folder(path: Path, make: Builder) -> Annotations:
+    if frame_folders.label_files(path):
+        cure = "say which data set, and with it their rate: gtea, 50salads or frames:fps=15"
+        raise AnnotationError("holds labels of frames, but no file says how many a second has", where=path, cure=cure)
+    if epic_kitchens.tables(path):
+        problem = "holds tables of EPIC-Kitchens, whose segments have a verb and a noun"
+        raise AnnotationError(problem, where=path, cure="choose one: epic-kitchens:verb or epic-kitchens:noun")
+    files = class_texts.class_files(path)
+    if not files:
+        cure = "name the file in it; folders hold a text file per class, as THUMOS14 was released"
+        raise AnnotationError("is a folder, not an annotation file", where=path, cure=cure)
+    builder = make(path, partial(class_texts.locate, path))
+    remarks = class_texts.read_class_files(path, files, builder)
+    return _with_remarks(builder.finish(), remarks)
+
+
+def _read_choice(path: Path, dataset: str, make: Builder) -> Annotations:
+    choice = parse_dataset(dataset)
+    if isinstance(choice, FrameChoice):
+        found = frame_folders.read_frame_labels(path, choice).to_annotations()
+        builder = make(path, lambda place: f"{path}: {place[0] if isinstance(place, tuple) else place}")
+        for name, video in found.videos.items():
+            place = (name, None, None)
+            draft = builder.video(name, place, duration=video.duration, subset=video.subset)
+            if draft is not None:
+                for each in video.segments:
+                    builder.segment(draft, each.start, each.end, each.label, None, place)
+        return _with_remarks(builder.finish(), found.remarks)
+    if not path.exists():
         raise AnnotationError("no such annotation file", where=path, cure="check the path")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise AnnotationError(f"cannot be read: {(error.strerror or str(error)).lower()}", where=path) from error
-    if not data.strip():
-        raise AnnotationError("is empty", where=path, cure="the first line of a table is video,start,end,label")
-    cure = "save it as UTF-8 text"
-    if b"\0" in data:
-        line = data[: data.index(b"\0")].count(b"\n") + 1
-        raise AnnotationError("holds a NUL byte: not UTF-8 text, or damaged", where=f"{path}:{line}", cure=cure)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        problem = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        raise AnnotationError(problem, where=f"{path}:{line}", cure=cure) from error
+    tables = epic_kitchens.tables(path)
+    if not tables:
+        cure = "give EPIC_100_validation.csv, or the folder that holds it"
+        raise AnnotationError("is no table of EPIC-Kitchens", where=path, cure=cure)
+    folder = path if path.is_dir() else path.parent
+    builder = make(path, partial(class_texts.locate, folder))
+    remarks = [remark for table in tables for remark in epic_kitchens.read_table(table, choice, builder)]
+    return _with_remarks(builder.finish(), tuple(remarks))
+
+
+def _with_remarks(annotations: Annotations, remarks: tuple[str, ...]) -> Annotations:
+    return replace(annotations, remarks=(*annotations.remarks, *remarks))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from ..errors import AnnotationError
+from ..wording import plural
 from .segments import Annotations, Flaw, Segment, VideoAnnotation, video_name
 
 OnFlaw = Literal["error", "drop", "keep"]
@@ -63,7 +65,7 @@ class AnnotationBuilder:
         locate: turns a place into the text that leads a user there.
         on_flaw: ``error`` reports every flaw; ``drop`` leaves flawed rows out; ``keep`` keeps those of
             :data:`KEEPABLE` kind as they are and reports the others.
-        classes: labels that may occur; None allows any.
+        classes: labels that may occur; None allows any. In a list or tuple they stand in the order of their numbers.
         root: folder of the videos; absolute paths below it are made relative to it.
     """
 
@@ -77,7 +79,11 @@ class AnnotationBuilder:
         root: Path | None = None,
     ) -> None:
         self._source, self._locate, self._on_flaw, self._root = source, locate, on_flaw, root
+        self._numbered = tuple(classes) if isinstance(classes, Sequence) else ()
         self._classes = None if classes is None else frozenset(classes)
+        self._first_label: tuple[bool, str, Place] | None = None  # whether it was a number
+        self._left_out: Counter[str] = Counter()
+        self._first_left_out: dict[str, Place] = {}
         self._drafts: dict[str, Draft] = {}
         self._flaws: list[Flaw] = []
         self._problems: list[AnnotationError] = []
@@ -152,6 +158,11 @@ class AnnotationBuilder:
             problem = f"clip {shorten(draft.name)} is {shorten(name)} here but {before}"
             self.flaw("conflict", place, problem, "a clip has one label; use video,start,end,label for several")
 
+    def leave_out(self, why: str, place: Place) -> None:
+        """Count a row that the layout itself marks as nothing to read; a remark tells how many there were."""
+        self._left_out[why] += 1
+        self._first_left_out.setdefault(why, place)
+
     def finish(self) -> Annotations:
         """The annotations, or one error that tells every problem (up to 20 of them)."""
         videos = {name: self._finished(draft) for name, draft in self._drafts.items()}
@@ -164,7 +175,11 @@ class AnnotationBuilder:
             cures = dict.fromkeys(error.cure for error in self._problems if error.cure)
             problem = "\n".join([f"{self._problem_count} problems", *lines])
             raise AnnotationError(problem, where=self._source, cure="; ".join(cures))
-        return Annotations(videos, self._source, tuple(self._flaws))
+        remarks = tuple(
+            f"left out, {why}: {plural(count, 'row')}, the first at {self._locate(self._first_left_out[why])}"
+            for why, count in self._left_out.items()
+        )
+        return Annotations(videos, self._source, tuple(self._flaws), remarks)
 
     def _finished(self, draft: Draft) -> VideoAnnotation:
         if draft.known_empty is not None and draft.rows:
@@ -230,17 +245,40 @@ class AnnotationBuilder:
 
     def _label(self, value: Any, place: Place) -> str | None:
         place = _field(place, "label")
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str) or not value.strip() or _unwritable(value):
+        number = isinstance(value, int) and not isinstance(value, bool)
+        name = str(value) if number else value
+        if not isinstance(name, str) or not name.strip() or _unwritable(name):
             self.flaw("label", place, f"label is {shorten(value)}, not a name", "give every segment a label")
             return None
-        if self._classes is not None and value not in self._classes:
-            guess = nearest(value, self._classes)
-            cure = f"did you mean {guess!r}?" if guess else f"known labels: {', '.join(sorted(self._classes)[:10])}"
-            self.flaw("label", place, f"unknown label {shorten(value)}", cure)
+        if self._classes is not None:
+            known = name in self._classes
+            number = not known and bool(self._numbered) and name.isdecimal() and len(name) < 10
+            if not known and (not number or int(name) >= len(self._numbered)):
+                self._unknown_label(name, place, number=number)
+                return None
+        if not self._written_alike(number, name, place):
             return None
-        return value
+        return self._numbered[int(name)] if number and self._numbered else name
+
+    def _unknown_label(self, name: str, place: Place, *, number: bool) -> None:
+        assert self._classes is not None
+        if number:
+            last = len(self._numbered) - 1
+            self.flaw("label", place, f"no class has the number {name}", f"numbers go from 0 to {last}")
+            return
+        guess = nearest(name, self._classes)
+        cure = f"did you mean {guess!r}?" if guess else f"known labels: {', '.join(sorted(self._classes)[:10])}"
+        self.flaw("label", place, f"unknown label {shorten(name)}", cure)
+
+    def _written_alike(self, number: bool, name: str, place: Place) -> bool:
+        """Whether labels are all numbers, or all names: else one class would count as two."""
+        first = self._first_label = self._first_label or (number, name, place)
+        if first[0] == number:
+            return True
+        kinds = ("a number", "a name") if number else ("a name", "a number")
+        problem = f"label {shorten(name)} is {kinds[0]}, but {shorten(first[1])} at {self._locate(first[2])} {kinds[1]}"
+        self.flaw("label", place, problem, "write all labels as names, or all as numbers")
+        return False
 
     def _forward(self, start: float, end: float, place: Place) -> bool:
         cure = "a segment must end after it starts; times are in seconds"

@@ -57,8 +57,9 @@ def _read_row(row: dict[str, str], line: int, builder: AnnotationBuilder, *, dec
     draft = builder.video(name, line, duration=row.get("duration"), subset=row.get("split"))
     if draft is None:
         return
-    if row.get("region", "").lower() == "no action":
-        return  # TSP lists the stretches between actions too
+    if row.get("region", "").lower() == "no action":  # TSP lists the stretches between actions too
+        builder.leave_out("marked 'No action'", line)
+        return
     if "start" not in row:
         builder.clip(draft, label, line)
     elif not (row["start"] or row["end"] or label):

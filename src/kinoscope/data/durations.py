@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ..errors import AnnotationError, FeatureError
 from . import annotations_csv, annotations_json
-from .annotations import read_text
 from .annotations_checks import AnnotationBuilder
+from .annotations_text import read_text
 from .features import Features
 
-_VIDEO = ("video", "video-name", "video_name", "name")
+_VIDEO = ("video", "video-name", "video_name", "filename", "name")
 _DURATION = ("duration", "duration_second", "video-duration", "video_duration", "seconds")
 _SUFFIXES = (".npy", ".safetensors")
 _EXPECTED = (

@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -14,11 +15,16 @@ from ..errors import FeatureError
 from ..progress import progress
 
 if TYPE_CHECKING:
+    from .feature_time import FeatureTime
     from .features import Features
+    from .segments import Annotations, VideoAnnotation
 
 _NUMBERS_AT_ONCE = 1 << 19  # of float32: 2 MB, which a processor's cache holds
 _ROWS_OFF, _SHARE_OFF = 2, 0.05  # how far rows may miss the duration: tools treat the last clip differently
 _SHOWN = 3
+_RATE_OFF = 0.02  # how far the typical video may miss its duration; one video may by more
+_NEAR = 0.03  # how near a number must be to one that people use
+_USUAL_RATES = (5.0, 8.0, 10.0, 12.0, 12.5, 15.0, 20.0, 24.0, 25.0, 30.0, 50.0, 60.0, 120.0)
 
 _WARNINGS = {
     "zero": ("rows of zeros", "they have no direction, so their similarity to others means nothing"),
@@ -104,14 +110,12 @@ def length_problem(features: Features) -> str | None:
 
     Tools differ in what they do at the end: some let the last clip end with the video, others pad it. Both fit.
     """
-    time, rows = features.time, len(features)
-    if time.duration is None:
+    if features.time.duration is None:
         return None
-    ends = (time.offset + rows * time.step, time.offset + (rows - 1) * time.step + time.clip_length / time.fps)
-    slack = max(_ROWS_OFF * time.step, _SHARE_OFF * time.duration)
-    if min(ends) - slack <= time.duration <= max(ends) + slack:
+    reach = Reach(len(features), features.time, features.time.duration)
+    if reach.fits():
         return None
-    return f"{rows} rows reach to {max(ends):.1f} s, the video to {time.duration:.1f} s"
+    return f"{reach.rows} rows reach to {reach.ends[1]:.1f} s, the video to {reach.seconds:.1f} s"
 
 
 def _refuse_broken(broken: Mapping[str, Inspection], path_of: Callable[[str], Path]) -> None:
@@ -144,6 +148,122 @@ def _warn_of_lengths(features: Mapping[str, Features]) -> None:
             f"(the first: {name!r}, {problem}): check the time of the features",
             stacklevel=4,
         )
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far the rows of a video reach by their time, and how long the video is by another source."""
+
+    rows: int
+    time: FeatureTime
+    seconds: float
+    """Length of the video, or where its last segment ends."""
+    whole: bool = True
+    """Whether ``seconds`` is the length of the whole video."""
+
+    @property
+    def steps(self) -> float:
+        """Seconds of as many steps as there are rows."""
+        return self.rows * self.time.step
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The earliest and latest second at which a video of these rows may end."""
+        seen = self.time.offset + ((self.rows - 1) * self.time.stride + self.time.clip_length) / self.time.fps
+        return min(self.time.offset + self.steps, seen), max(self.time.offset + self.steps, seen)
+
+    @property
+    def share(self) -> float:
+        """What the rows reach to, as a share of ``seconds``; 1 where the video may end so."""
+        low, high = self.ends
+        return min(max(self.seconds, low), high) / self.seconds
+
+    def fits(self) -> bool:
+        """Whether the rows end where the video does, but for the ways in which tools treat the end."""
+        low, high = self.ends
+        slack = max(_ROWS_OFF * self.time.step, _SHARE_OFF * self.seconds)
+        return self.seconds <= high + slack and (not self.whole or low - slack <= self.seconds)
+
+    def problem(self) -> str:
+        """What the numbers say, and which ones would fit."""
+        time = self.time
+        says = f"{self.rows:,} rows at stride {time.stride:g} and {time.fps:g} fps are {self.steps:.0f} s"
+        if not self.whole:
+            return f"{says}, but a segment ends at {self.seconds:.0f} s"
+        stride = _usual_stride(time.stride * self.seconds / self.steps)
+        fps = _usual_rate(time.fps * self.steps / self.seconds)
+        return f"{says}, but the video has {self.seconds:.0f} s: stride {stride:g}? fps {fps:g}?"
+
+
+def check_times(annotations: Annotations, features: Mapping[str, Features]) -> None:
+    """Compare the time of features with the durations of the annotations: a wrong stride or rate shifts every segment.
+
+    Files are opened, not read. A duration is that of the annotations, else that in the feature file; where neither is
+    known, rows must reach to the last segment. Videos without features are passed over.
+
+    Warns of single videos that do not fit, and where all of them are a little too long or too short.
+
+    Raises:
+        FeatureError: at least half of the videos do not fit.
+    """
+    reaches = {}
+    for name, video in annotations.videos.items():
+        if name in features and (reach := _reach(_opened(features, name), video)) is not None:
+            reaches[name] = reach
+    odd = {name: reach for name, reach in reaches.items() if not reach.fits()}
+    if not odd:
+        _warn_of_rates(reaches)
+        return
+    typical = median(reach.share for reach in odd.values())
+    name = min(odd, key=lambda each: abs(odd[each].share - typical))
+    problem = f"{len(odd)} of {len(reaches)} videos do not fit their durations, such as {name!r}: {odd[name].problem()}"
+    if len({reach.rows for reach in reaches.values()}) == 1 < len(reaches):
+        problem += (
+            f" All have {odd[name].rows} rows: perhaps they were stretched to one length, so that each has its own"
+        )
+    if 2 * len(odd) >= len(reaches):
+        cure = "correct --stride, --fps or the durations; one wrong number shifts every segment"
+        raise FeatureError(problem, where=annotations.source, cure=cure)
+    warnings.warn(f"{problem}; look at these videos", stacklevel=3)
+
+
+def _opened(features: Mapping[str, Features], name: str) -> Features:
+    """Features whose rows are not read, where the mapping can do so."""
+    return cast("Features", getattr(features, "open", features.__getitem__)(name))
+
+
+def _reach(features: Features, video: VideoAnnotation) -> Reach | None:
+    time = features.time
+    if video.duration is not None or time.duration is not None:
+        return Reach(len(features), time, video.duration or time.duration or 0.0)
+    end = max((segment.end for segment in video.segments), default=0.0)
+    return Reach(len(features), time, end, whole=False) if end > 0 else None
+
+
+def _warn_of_rates(reaches: Mapping[str, Reach]) -> None:
+    """Of many videos that are all off by the same small share: 25 frames per second taken for 24, say."""
+    known = [reach for reach in reaches.values() if reach.whole]
+    if len(known) < _SHOWN:
+        return
+    share = median(reach.share for reach in known)
+    slack = max(_RATE_OFF, median(_ROWS_OFF * reach.time.step / reach.seconds for reach in known))
+    if abs(share - 1) > slack:
+        typical = min(known, key=lambda reach: abs(reach.share - share))
+        warnings.warn(
+            f"rows reach to {share:.1%} of the duration in the typical video ({typical.problem()}): "
+            "check the time of the features",
+            stacklevel=4,
+        )
+
+
+def _usual_stride(value: float) -> float:
+    whole = max(round(value), 1)
+    return float(whole) if abs(value - whole) <= _NEAR * value else float(f"{value:.3g}")
+
+
+def _usual_rate(value: float) -> float:
+    near = min(_USUAL_RATES, key=lambda rate: abs(rate - value))
+    return near if abs(value - near) <= _NEAR * value else float(f"{value:.3g}")
 
 
 def check_rows(features: Features, where: str | None = None) -> None:

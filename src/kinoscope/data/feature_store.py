@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import FeatureError
 from .durations import refuse_lengths
 from .feature_checks import check_features
+from .feature_interchange import BESIDE, read_beside
 from .feature_layout import most_mapped
 from .features import Features, FeatureTime, TimelessError, read_features
 
@@ -30,7 +31,8 @@ class FeatureStore(Mapping[str, Features]):
 
     Args:
         folder: where the files are.
-        time: of files that do not hold it, such as ``.npy`` files of other tools.
+        time: of files that do not hold it, such as ``.npy`` files of other tools; not needed where ``features.json``
+            lies beside them, as ``kinoscope extract --like`` writes it.
         file_names: other names of videos → the names of their files (see ``Annotations.file_names``).
         durations: lengths of videos in seconds by name (see ``read_durations``), for files that do not hold theirs.
 
@@ -70,6 +72,7 @@ class FeatureStore(Mapping[str, Features]):
                 where=self.folder,
                 cure="make them with: kinoscope extract VIDEOS --out FEATURES",
             )
+        self._beside = read_beside(self.folder)
         self._durations = self._durations_by_path(durations) if durations is not None else {}
 
     def path_of(self, name: str) -> Path:
@@ -79,6 +82,7 @@ class FeatureStore(Mapping[str, Features]):
         candidates = self._by_last.get(Path(name).name, [])
         if not candidates and name in self.file_names and self.file_names[name] != name:
             return self.path_of(self.file_names[name])
+        candidates = candidates or self._by_last.get(f"v_{Path(name).name}", [])  # as ActivityNet's files are called
         if len(candidates) != 1:
             raise KeyError(name)
         return self._paths[candidates[0]]
@@ -86,7 +90,7 @@ class FeatureStore(Mapping[str, Features]):
     def __getitem__(self, name: str) -> Features:
         path = self.path_of(name)
         if self._kept is None:
-            return self._timed(path, read_features(path, self.time))
+            return self._timed(path, read_features(path, self._time_of(path)))
         if path not in self._kept:
             if len(self._kept) >= most_mapped():
                 del self._kept[next(iter(self._kept))]  # the oldest
@@ -96,7 +100,7 @@ class FeatureStore(Mapping[str, Features]):
     def open(self, name: str) -> Features:
         """Features of ``name`` mapped from their file, not read and not checked (see :func:`read_features`)."""
         path = self.path_of(name)
-        return self._timed(path, read_features(path, self.time, mapped=True))
+        return self._timed(path, read_features(path, self._time_of(path), mapped=True))
 
     def mapped(self) -> FeatureStore:
         """The same store, whose features are mapped and kept open: for many short looks, as training takes them.
@@ -164,8 +168,22 @@ class FeatureStore(Mapping[str, Features]):
             more = f", and {len(timeless) - 1} more of {len(self)} files have none" if len(timeless) > 1 else ""
             raise FeatureError(timeless[0].problem + more, where=timeless[0].where, cure=timeless[0].cure)
 
+    def _time_of(self, path: Path) -> FeatureTime | None:
+        """The time of a file that holds none: what lies beside it says so, else the user."""
+        beside = self._beside.times.get(path.stem) if path.parent == self.folder and path.suffix == ".npy" else None
+        if beside is None or self.time is None:
+            return beside or self.time
+        own, given = ((each.fps, each.stride, each.clip_length) for each in (beside, self.time))
+        if own != given:
+            problem = f"{BESIDE} beside it says {own} (fps, stride, clip length), which is not the time given, {given}"
+            raise FeatureError(problem, where=path, cure="leave --fps, --stride and --clip-length away")
+        return beside
+
     def _timed(self, path: Path, features: Features) -> Features:
-        """``features`` with the duration that the table gives, where the file has none."""
+        """``features`` with what lies beside the file, and with the duration that the table gives if it has none."""
+        if path.suffix == ".npy" and self._beside.times.get(path.stem) == features.time:
+            source = self._beside.encoder, self._beside.weight_hash
+            features = replace(features, encoder=source[0], weight_hash=source[1])
         if features.time.duration is not None or path not in self._durations:
             return features
         return replace(features, time=replace(features.time, duration=self._durations[path]))

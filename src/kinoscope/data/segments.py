@@ -59,6 +59,8 @@ class Annotations:
     videos: dict[str, VideoAnnotation] = field(default_factory=dict)
     source: Path | None = None
     flaws: tuple[Flaw, ...] = ()
+    remarks: tuple[str, ...] = ()
+    """What a layout holds beside segments and was left out, in words."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -75,7 +77,7 @@ class Annotations:
     def subset(self, name: str) -> Annotations:
         """Only the videos whose subset is ``name`` (case ignored)."""
         chosen = {key: video for key, video in self.videos.items() if (video.subset or "").lower() == name.lower()}
-        return Annotations(chosen, self.source, self.flaws)
+        return Annotations(chosen, self.source, self.flaws, self.remarks)
 
 
 def video_name(path: str | Path) -> str:

@@ -6,21 +6,32 @@ Source: specification section 1.8. Grid positions become seconds only through :c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.feature_time import video_duration
 from ..data.features import FeatureTime
 from ..data.segments import Segment
 from .network import Levels, level_masks
-from .nms import Floats, Indices, suppress
+from .nms import Floats, Indices, soft_nms, suppress
 from .options import ActionFormerOptions, DecodeOptions
 from .targets import pyramid_points
 
 Candidates = tuple[Floats, Floats, Indices]
 """Segments [N, 2] in grid units, scores [N], class numbers [N]."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a head says of one video, before suppression."""
+
+    candidates: Candidates
+    class_scores: NDArray[np.float32]
+    """How probable each class is at each row. Shape: [T, K]."""
 
 
 def decode_level(
@@ -68,10 +79,31 @@ def to_segments(
     candidates: Candidates, time: FeatureTime, rows: int, classes: Sequence[str], options: DecodeOptions
 ) -> list[Segment]:
     """Suppress duplicates and give the rest as segments in seconds, clipped to the video, best first."""
-    grid, scores, labels = suppress(*candidates, options)
+    grid, scores, labels = suppress(*candidates, options) if options.gate is None else _gated(candidates, rows, options)
     seconds = np.clip(time.to_seconds(grid), 0.0, video_duration(time, rows))  # [N, 2]
     return [
         Segment(float(start), float(end), classes[label], float(score))
         for (start, end), score, label in zip(seconds, scores, labels, strict=True)
         if end > start
     ]
+
+
+def _gated(candidates: Candidates, rows: int, options: DecodeOptions) -> Candidates:
+    """Suppression that spares what overlaps a segment little for its length (specification section 3.3, BMN)."""
+    segments, scores, labels = candidates
+    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)] if options.multiclass else [...]
+    kept, decayed = [np.empty(0, np.int64)], [np.empty(0)]
+    for group in groups:
+        own, left = soft_nms(
+            segments[group] / rows,
+            scores[group],
+            sigma=options.sigma,
+            min_score=options.min_score,
+            max_kept=options.max_segments,
+            gate=options.gate,
+        )
+        kept.append(np.arange(len(scores))[group][own])
+        decayed.append(left)
+    index, final = np.concatenate(kept), np.concatenate(decayed)
+    best = np.lexsort((index, segments[index, 0], -final))[: options.max_segments]  # the tie rule of nms.py
+    return segments[index[best]], final[best], labels[index[best]]

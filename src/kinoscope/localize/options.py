@@ -15,6 +15,9 @@ from ..errors import OptionError
 OPEN_END = 10000.0
 """Upper end of the topmost regression range, in grid units: longer than any segment."""
 
+HeadName = Literal["actionformer", "gtad", "bmn"]
+"""Heads that can be trained; :func:`.heads.list_heads` at run time."""
+
 _Options = TypeVar("_Options")
 
 
@@ -157,6 +160,8 @@ class DecodeOptions:
     """tIoU from which candidates of the same class vote on a segment's boundaries; none: no voting."""
     voting_weight: Literal["score", "score_iou"] = "score_iou"
     """Weight of a vote: the candidate's score, or that times its tIoU."""
+    gate: tuple[float, float] | None = None
+    """(a, b): ``gaussian`` acts only from a tIoU of a + b · the chosen segment's share of the video (BMN)."""
 
     def __post_init__(self) -> None:
         if self.method not in ("hard", "zero", "linear", "gaussian"):
@@ -171,6 +176,16 @@ class DecodeOptions:
         at_least("max_segments", self.max_segments, 1)
         if self.voting is not None:
             between("voting", self.voting, 1e-6, 1.0)
+        if self.gate is not None:
+            object.__setattr__(self, "gate", tuple(float(bound) for bound in self.gate))  # JSON gives a list
+            self._check_gate()
+
+    def _check_gate(self) -> None:
+        if self.method != "gaussian" or self.voting is not None:
+            raise OptionError(
+                f"gate goes with method gaussian and without voting, not with {self.method} and {self.voting}",
+                cure="leave one of them out",
+            )
 
 
 def doubling_ranges(levels: int, first: float = 4.0) -> tuple[tuple[float, float], ...]:

@@ -1,6 +1,7 @@
 """What the training loop needs of the localiser: crops in, losses out, the average of the weights as the model.
 
-Source: ActionFormer (ECCV 2022), section 3.4; specification sections 1.5 to 1.7.
+Source: ActionFormer (ECCV 2022), section 3.4; specification sections 1.5 to 1.7. The recipe is ActionFormer's for every
+head: those of G-TAD and BMN (Adam, steps of the rate, fixed windows; sections 2.4 and 3.3) are not offered.
 """
 
 from __future__ import annotations
@@ -21,12 +22,11 @@ from ..data.padding import pad
 from ..data.segments import Segment
 from ..engine import Task
 from ..engine.seeds import seed_weights
-from .batches import crop, padded_length
+from .batches import crop
+from .cell_sampling import SampledConv
+from .heads import Network, build_network, head_of, loss_of
 from .localizer import Localizer
-from .loss import LocalizationLoss
-from .network import ActionFormer, level_masks
 from .options import DecodeOptions
-from .targets import assign_targets, pyramid_points
 from .train_options import LocalizeTrainOptions, rate_factor
 from .training_data import TrainingData
 
@@ -50,29 +50,19 @@ class Validation:
 class HeadWithLoss(nn.Module):
     """The head and its losses as one module, so that a wrapper for several devices sees the whole forward pass."""
 
-    def __init__(self, head: ActionFormer, options: LocalizeTrainOptions) -> None:
+    def __init__(self, head: Network, options: LocalizeTrainOptions) -> None:
         super().__init__()
-        self.head, self.radius = head, options.radius
-        self.loss = LocalizationLoss(
-            options.normaliser, smoothing=options.smoothing, offset_weight=options.offset_weight
-        )
+        self.head, self.loss = head, loss_of(head, options)
 
     def forward(
         self, features: Tensor, mask: Tensor, segments: list[Tensor], labels: list[Tensor]
     ) -> dict[str, Tensor]:
         """features [B, T, C], mask [B, T], per video segments [N, 2] in grid units and labels [N] → losses."""
-        levels = self.head(features, mask)
-        logits = torch.cat([logits for logits, _ in levels], dim=1)  # [B, P, K]
-        offsets = torch.cat([offsets for _, offsets in levels], dim=1)  # [B, P, 2]
-        valid = torch.cat(level_masks(mask.bool(), len(levels)), dim=1)  # [B, P]
-        points = torch.cat(pyramid_points(mask.shape[1], self.head.options)).to(features.device)  # [P, 4]
-        targets = assign_targets(points, segments, labels, logits.shape[-1], self.radius)
-        losses: dict[str, Tensor] = self.loss(logits, offsets, valid, *targets)
-        return losses
+        return self.loss.of(self.head(features, mask), mask, segments, labels)
 
 
 class LocalizeTask(Task):
-    """Training of an ActionFormer head on the features of ``data``; the moving average of its weights is the model.
+    """Training of a head on the features of ``data``; the moving average of its weights is the model.
 
     Args:
         data: the training videos.
@@ -91,7 +81,8 @@ class LocalizeTask(Task):
     ) -> None:
         self.data, self.options, self.validation = data, options, validation
         seed_weights(options.seed)
-        self.head = ActionFormer(options.head(data.spec.width, len(data.classes), data.lengths))
+        self.head = build_network(options.head_options(data.spec.width, len(data.classes), data.lengths))
+        self.use = head_of(self.head)
         self.average = copy.deepcopy(self.head).eval()
         self.averaged: list[tuple[nn.Module, nn.Module]] = [(self.average, self.head)]
         self.localizer = Localizer(self.average, data.classes, data.spec, decoding)
@@ -108,16 +99,16 @@ class LocalizeTask(Task):
             self.data.features[video.name].values,
             video.segments,
             video.labels,
-            max_length=self.options.max_length,
+            max_length=self.use.crop_length(self.options.max_length),
             reach=video.reach,
             rng=rng,
             keep=self.options.crop_keep,
         )
 
     def collate(self, samples: list[Any]) -> dict[str, Any]:
-        """Pad to the longest of the batch (an official head: to its fixed length)."""
+        """Pad to the longest of the batch (an official head, and one that sees windows: to a fixed length)."""
         values, segments, labels = zip(*samples, strict=True)
-        features, mask = pad(values, padded_length(max(map(len, values)), self.head.options))
+        features, mask = pad(values, self.use.padded(max(map(len, values))))
         return {
             "features": features,
             "mask": mask,
@@ -126,7 +117,7 @@ class LocalizeTask(Task):
         }
 
     def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Focal and boundary losses, and the number of positive points."""
+        """Losses of the head, and the number of positive points or cells."""
         losses: dict[str, Tensor] = self.networks["head"](**batch)
         return losses
 
@@ -162,8 +153,10 @@ class LocalizeTask(Task):
 
     def settings(self) -> dict[str, Any]:
         """What, beside the loop's options, decides the result."""
-        spec, classes = self.data.spec, list(self.data.classes)
-        return {**asdict(self.options), "encoder": spec.encoder, "classes": classes, "data": self.data.digest()}
+        spec, classes, options = self.data.spec, list(self.data.classes), asdict(self.options)
+        if self.options.head == "actionformer":
+            del options["head"]  # so that runs from before there were other heads can be resumed
+        return {**options, "encoder": spec.encoder, "classes": classes, "data": self.data.digest()}
 
     def describe(self, index: int) -> str:
         """The video's name."""
@@ -177,7 +170,8 @@ class LocalizeTask(Task):
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Weight decay for the weights of convolutions, none for biases, norms and scales."""
-    decayed = [module.weight for module in network.modules() if isinstance(module, nn.Conv1d)]
+    kinds = (nn.Conv1d, nn.Conv2d, SampledConv)
+    decayed = [module.weight for module in network.modules() if isinstance(module, kinds)]
     chosen = {id(parameter) for parameter in decayed}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]

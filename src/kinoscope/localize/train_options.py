@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from ..errors import OptionError
 from ..sola.options import SolaOptions
-from .options import ActionFormerOptions, at_least, between, levels_for
+from .map_options import BmnOptions, GTadOptions, MapOptions
+from .options import ActionFormerOptions, HeadName, at_least, between, levels_for
 
 SolaMode = Literal["none", "two-stage", "joint", "unified"]
 """Where SoLa is trained: nowhere (features as they are); before the head; with the head by both losses; with the head
 by the head's loss alone, which the paper calls unified."""
+
+_PRESETS = {
+    "actionformer": ("small", "thumos"),
+    "gtad": ("small", "thumos", "activitynet"),
+    "bmn": ("small", "activitynet"),
+}
+_OF_POINTS = ("levels", "radius", "smoothing", "offset_weight", "normaliser")
+"""Options without meaning for heads that score maps."""
 
 
 @dataclass(frozen=True)
 class LocalizeTrainOptions:
     """Training of the head; the defaults are for tens of videos and a few minutes on two CPU cores."""
 
-    preset: Literal["small", "thumos"] = "small"
-    """The head's size: about a million parameters, or the official 29 million with the official padding."""
+    head: HeadName = "actionformer"
+    """actionformer answers at the points of a pyramid, for segments of any length; gtad and bmn score a map of segments
+    that begin and end at feature rows. docs/results.md compares them."""
+    preset: Literal["small", "thumos", "activitynet"] = "small"
+    """The head's size: up to a million parameters; or that of the official release for a data set."""
     width: int | None = None
     """Channels inside the head; none: the preset's."""
     levels: int | None = None
@@ -59,8 +71,11 @@ class LocalizeTrainOptions:
     """Everything random follows from it."""
 
     def __post_init__(self) -> None:
-        if self.preset not in ("small", "thumos"):
-            raise OptionError(f"preset is {self.preset!r}", cure="choose small or thumos")
+        if self.head not in _PRESETS:
+            raise OptionError(f"head is {self.head!r}", cure=f"choose {', '.join(_PRESETS)}")
+        if self.preset not in _PRESETS[self.head]:
+            problem = f"preset is {self.preset!r}, but head is {self.head!r}"
+            raise OptionError(problem, cure=f"choose {' or '.join(_PRESETS[self.head])}")
         for name in ("epochs", "batch_size", "max_length"):
             at_least(name, getattr(self, name), 1)
         for name in ("warmup_epochs", "weight_decay", "validate_every"):
@@ -79,6 +94,11 @@ class LocalizeTrainOptions:
             at_least("width", self.width, 4)
         if self.levels is not None:
             between("levels", self.levels, 1, 12)
+        defaults = {field.name: field.default for field in fields(self)}
+        changed = [name for name in _OF_POINTS if getattr(self, name) != defaults[name]]
+        if self.head in ("gtad", "bmn") and changed:
+            problem = f"{', '.join(changed)} {'are' if len(changed) > 1 else 'is'} given, but head is {self.head!r}"
+            raise OptionError(problem, cure="leave it out, or choose another head")
 
     @classmethod
     def thumos(cls) -> LocalizeTrainOptions:
@@ -93,8 +113,20 @@ class LocalizeTrainOptions:
             seed=1234567891,
         )
 
-    def head(self, input_width: int, classes: int, lengths: list[float]) -> ActionFormerOptions:
+    def head_options(self, input_width: int, classes: int, lengths: list[float]) -> ActionFormerOptions | MapOptions:
         """The head for features of ``input_width`` and training segments of these ``lengths``, in grid units."""
+        if self.head == "actionformer":
+            return self._actionformer(input_width, classes, lengths)
+        kind = GTadOptions if self.head == "gtad" else BmnOptions
+        if self.preset == "small":
+            options: MapOptions = kind.small(input_width, classes, lengths)
+        elif self.preset == "thumos":
+            options = GTadOptions.thumos(input_width, classes)
+        else:
+            options = kind.activitynet(input_width, classes)
+        return replace(options, width=self.width or options.width)
+
+    def _actionformer(self, input_width: int, classes: int, lengths: list[float]) -> ActionFormerOptions:
         if self.preset == "thumos":
             width, levels = self.width or 512, self.levels or 6
             return ActionFormerOptions(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import AnnotationError
-from ..annotations import read_text
+from ..annotations_text import read_text
 from ..segments import video_name
 from .listing import Row
 from .split_lists import odd_line, text_lines

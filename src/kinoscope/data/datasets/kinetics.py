@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ...errors import AnnotationError
 from ...wording import plural
-from ..annotations import read_text
 from ..annotations_csv import table_rows
+from ..annotations_text import read_text
 from .listing import Listing, Row
 
 _NEEDED = ("youtube_id", "time_start", "time_end")

@@ -19,7 +19,8 @@ def list_clips(source: Path) -> Listing:
     annotations = read_annotations(source)
     rows = [row for name, video in annotations.videos.items() for row in _rows(name, video, source)]
     empty = [name for name, video in annotations.videos.items() if video.label is None and not video.segments]
-    remarks = [f"left out, without a label: {plural(len(empty), 'video')}: {some_of(empty)}"] if empty else []
+    remarks = list(annotations.remarks)
+    remarks += [f"left out, without a label: {plural(len(empty), 'video')}: {some_of(empty)}"] if empty else []
     if flaws := annotations.flaws:
         first = f"{flaws[0].where}: {flaws[0].problem}"
         remarks.append(f"{flaws[0].done}: {plural(len(flaws), 'segment')}, the first at {first}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import AnnotationError, OptionError
-from ..annotations import read_text
+from ..annotations_text import read_text
 
 _LINE = re.compile(r"(?P<file>.*\S)\s+(?P<number>\d+)")
 
