@@ -287,7 +287,8 @@ curve that is twelve points ahead takes 0.49. On falls early exit is not behind 
 falls are easy, and there the smallest backbone on four frames, without any policy, is as fast and hardly worse: try
 that first. On people no method is clearly ahead of UNIFORM (Multi-Scale perhaps, in 1.85 of its seconds); AR-Net is
 not behind in a third of the seconds, and neither is UNIFORM with four frames. The long videos are too hard for all:
-some forty to learn from, four seconds of interaction in 32, and nothing is far above chance; there is no saving to speak of where nothing is known."""
+some forty to learn from, four seconds of interaction in 32, and nothing is far above chance; there is no saving to
+speak of where nothing is known."""
 
 if __name__ == "__main__":
     main()
