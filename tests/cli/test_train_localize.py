@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kinoscope.data.annotations import read_predictions
+from kinoscope.localize.heads import list_heads
 from kinoscope.pipeline import load
 from kinoscope.sola import SoLa
 
@@ -46,6 +47,25 @@ def test_a_model_that_takes_raw_video(run: Run, extracted: Path, sola: str) -> N
     assert found.adapted is not None and found.segments == model.head.localize_features(found.adapted)
     assert [s.label for s in found.segments] == [s.label for s in written] and written
     assert [s.start for s in written] == pytest.approx([s.start for s in found.segments], abs=2e-3)
+
+
+@pytest.mark.parametrize("head", list_heads())
+def test_any_head(run: Run, extracted: Path, head: str) -> None:
+    size = ("--levels", 2) if head in ("actionformer", "tridet") else ()
+    train = ("train", "localize", "labels.csv", "--features", "feats", "--head", head, "--out", "run")
+    quick = ("--epochs", 2, "--warmup-epochs", 1, "--width", 16, *size, "--device", "cpu")
+    assert "average_map: " in done(run(*train, *quick))
+    assert json.loads((extracted / "run" / "config.json").read_text())["head"]["name"] == head
+    done(run(*train, *quick, "--resume"))
+    done(run("localize", "videos/2.mp4", "--model", "run", "--min-score", 0, "-o", "out.json", "--html", "out.html"))
+    segments = read_predictions(extracted / "out.json").videos["2"].segments
+    assert segments and [s.label for s in load("run").localize("videos/2.mp4")] == [s.label for s in segments]
+
+
+def test_a_head_that_there_is_not(run: Run, extracted: Path) -> None:
+    train = ("train", "localize", "labels.csv", "--features", "feats", "--out", "run")
+    refused(run(*train, "--head", "ssn"), "head", "actionformer")
+    refused(run(*train, "--head", "gtad", "--levels", 2), "levels is given, but head is 'gtad'")
 
 
 def test_resumed_only_as_it_began(run: Run, extracted: Path) -> None:

@@ -27,6 +27,7 @@ def run(
     gt: Path,
     protocol: str = "own",
     subset: str | None = None,
+    dataset: str | None = None,
     metrics: str = "map",
     compare: bool = False,
     most: float = 100.0,
@@ -46,8 +47,11 @@ def run(
             `kinoscope localize --boundaries` wrote, or JSON of the form {video: [seconds, ...]}.
         gt: Ground truth: ActivityNet JSON, or CSV (video,start,end,label[,split]). For gebd with the durations of the
             videos, or GEBD's own as JSON.
-        protocol: own, activitynet, thumos14, hacs, ...: thresholds, subset and rules; gebd for boundaries.
+        protocol: own, activitynet, thumos14 (or thumos14-gtad, -212: other video lists), hacs, multithumos,
+            epic-kitchens, fineaction, charades, ego4d-mq: thresholds, subset and rules; gebd for boundaries.
         subset: Part of the ground truth that counts; by default the protocol's.
+        dataset: What the ground truth is, where its content does not tell: epic-kitchens:verb, epic-kitchens:noun,
+            gtea, 50salads:fps=30, frames:fps=15.
         metrics: With commas between: map; ar (average recall of proposals, AUC); recall (Recall@kx); boundaries (how
             far they are off, in seconds); error-analysis (what false positives are, which true segments are found
             worse); frames (accuracy, edit score and F1 of frame labels).
@@ -69,12 +73,12 @@ def run(
             raise OptionError("--protocol gebd has neither --metrics, --compare nor --html", cure="leave them out")
         return _boundaries(predictions[0], gt, protocol, subset, json, bootstrap, seed)
     if compare:
-        return _compare(predictions, gt, protocol, subset, html, json, bootstrap, seed)
+        return _compare(predictions, gt, protocol, subset, dataset, html, json, bootstrap, seed)
     from .evaluated import chosen_metrics, headline, tell, write_page
     from .terminal import say
 
     asked = chosen_metrics(metrics)
-    result = _score(predictions[0], gt, protocol, subset)
+    result = _score(predictions[0], gt, protocol, subset, dataset)
     told, interval = tell(result, asked, bootstrap=bootstrap, seed=seed, most=most, fps=fps)
     if html is not None:
         write_page(html, predictions[0].name, result, told, interval)
@@ -104,11 +108,11 @@ def _remark(remarks: list[str], html: Path | None, json: bool) -> None:
         note(f"Written: {html}")
 
 
-def _score(predictions: Path, gt: Path, protocol: str, subset: str | None) -> DetectionResult:
+def _score(predictions: Path, gt: Path, protocol: str, subset: str | None, dataset: str | None) -> DetectionResult:
     from ..evaluate import evaluate_files
 
     try:
-        return evaluate_files(predictions, gt, protocol, subset=subset)
+        return evaluate_files(predictions, gt, protocol, subset=subset, dataset=dataset)
     except AnnotationError as error:
         if error.where == predictions and _holds_boundaries(predictions):
             cure = "add --protocol gebd"
@@ -121,6 +125,7 @@ def _compare(
     gt: Path,
     protocol: str,
     subset: str | None,
+    dataset: str | None,
     html: Path | None,
     json: bool,
     bootstrap: int,
@@ -131,7 +136,7 @@ def _compare(
     from ..evaluate import compare_map
     from .evaluated import compared, write_page
 
-    first, second = (_score(path, gt, protocol, subset) for path in files)
+    first, second = (_score(path, gt, protocol, subset, dataset) for path in files)
     found = compare_map(second, first, bootstrap, seed)
     names = (files[0].name, files[1].name) if files[0].name != files[1].name else (str(files[0]), str(files[1]))
     told = compared(names, (first, second), found)

@@ -11,6 +11,7 @@ from ..sola.options import Preset, SolaOptions
 EXAMPLES = """\
   kinoscope train localize labels.csv --features feats/ --out runs/fall
   kinoscope train localize labels.csv --features sola/ --out runs/fall --epochs 100 --seed 1
+  kinoscope train localize labels.csv --features feats/ --head gtad --out runs/gtad
   kinoscope train localize labels.csv --features sola/ --out runs/fall --resume
   kinoscope train localize labels.csv --features feats/ --sola joint --out runs/joint
   kinoscope train localize labels.csv --features feats/ --sola two-stage --sola-preset direct --out runs/two
@@ -30,6 +31,7 @@ def run(
     train_subset: str | None = None,
     validation_subset: str | None = None,
     protocol: str = "own",
+    dataset: str | None = None,
     resume: bool = False,
     workers: int = 0,
     fps: float | None = None,
@@ -37,7 +39,7 @@ def run(
     clip_length: float | None = None,
     device: str = "auto",
 ) -> int:
-    """Train a head that finds your labels in features: ActionFormer, in a size that a laptop can train.
+    """Train a head that finds your labels in features: ActionFormer or another, in a size that a laptop can train.
 
     Args:
         labels: CSV with video,start,end,label[,split] (a row with the video alone: nothing happens in it), or
@@ -53,6 +55,8 @@ def run(
         train_subset: Train on videos of this split; by default "train" or "training", or all if none is marked.
         validation_subset: Score videos of this split now and then; by default those of the test, else validation split.
         protocol: How validation is scored, see `kinoscope evaluate`.
+        dataset: What the labels are, where their content does not tell: epic-kitchens:verb, epic-kitchens:noun, gtea,
+            50salads:fps=30, frames:fps=15.
         resume: Continue an interrupted run.
         workers: Loader processes.
         fps: Of .npy features: sampled frames per second.
@@ -66,13 +70,15 @@ def run(
     from ..localize.train import train_localizer
     from ..pipeline import keep_adapter
     from ..sola import load_adapter
-    from .terminal import say
+    from .terminal import note, say
     from .times import feature_time
 
     if sola == "none" and sola_preset != "official":
         cure = "choose a --sola (two-stage, joint or unified), or leave --sola-preset away"
         raise OptionError("--sola-preset is an option of SoLa, but --sola is none", cure=cure)
-    annotations = read_annotations(labels)
+    annotations = read_annotations(labels, dataset=dataset)
+    for remark in annotations.remarks:
+        note(f"note: {remark}")
     store = FeatureStore(features, feature_time(fps, stride, clip_length), annotations.file_names())
     model, scores = train_localizer(
         annotations,

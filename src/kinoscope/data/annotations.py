@@ -16,8 +16,8 @@ from pathlib import Path
 
 from ..errors import AnnotationError, OptionError
 from . import annotations_csv, annotations_json
-from .annotations_checks import AnnotationBuilder, OnFlaw, Place, shorten
-from .annotations_text import read_text
+from .annotations_checks import AnnotationBuilder, OnFlaw, Place
+from .annotations_text import read_text, shorten
 from .annotations_videos import resolve_videos
 from .annotations_write import write_annotations_json, write_predictions_csv, write_predictions_json, write_srt
 from .dataset_choice import FrameChoice, parse_dataset
@@ -50,8 +50,8 @@ def read_annotations(
 
     CSV: a header ``video,label[,split]`` (trimmed clips) or ``video,start,end,label[,split]`` (times in seconds), in
     any case and order, separated by comma, semicolon or tab; ``duration`` and ``score`` are read when there, other
-    columns ignored; a row with empty start, end and label says that the video holds nothing.
-    So are the tables that TSP made of ActivityNet.
+    columns ignored; a row with empty start, end and label says that the video holds nothing. TSP's tables of
+    ActivityNet are read too.
     JSON: ActivityNet's ``database`` or ``results``; numbers may be strings, labels may be integers. THUMOS14, HACS
     Segments and MultiTHUMOS come so too.
     A folder: a text file per class, as THUMOS14 and MultiTHUMOS were released.

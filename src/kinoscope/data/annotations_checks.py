@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from ..errors import AnnotationError
 from ..wording import plural
+from .annotations_labels import Labels, OddLabelError
+from .annotations_text import shorten, unwritable
 from .segments import Annotations, Flaw, Segment, VideoAnnotation, video_name
 
 OnFlaw = Literal["error", "drop", "keep"]
 Place = int | tuple[str, int | None, str | None]
-"""Where a row stands: a line of a CSV file, or (video, index, field) in a JSON file."""
+"""Where a row stands: a line of a CSV file, (video, index, field) in JSON, or (file, line, field) in a folder."""
 
 OVERSHOOT = 0.5
 """Seconds by which a segment may pass the end of its video; containers round durations. The segment is clipped."""
@@ -27,19 +28,6 @@ KEEPABLE = frozenset({"empty", "negative", "beyond", "duplicate"})
 
 _ALWAYS_REFUSED = frozenset({"path"})
 _SHOWN = 20
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like ``name``, case ignored; None when nothing is near."""
-    names = {other.lower(): other for other in known}
-    near = get_close_matches(name.lower(), names, n=1, cutoff=0.6)
-    return names[near[0]] if near else None
-
-
-def shorten(value: object) -> str:
-    """``repr`` of a value from a file, without control characters and not longer than a line."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @dataclass(slots=True)
@@ -79,9 +67,7 @@ class AnnotationBuilder:
         root: Path | None = None,
     ) -> None:
         self._source, self._locate, self._on_flaw, self._root = source, locate, on_flaw, root
-        self._numbered = tuple(classes) if isinstance(classes, Sequence) else ()
-        self._classes = None if classes is None else frozenset(classes)
-        self._first_label: tuple[bool, str, Place] | None = None  # whether it was a number
+        self._labels: Labels[Place] = Labels(classes, locate)
         self._left_out: Counter[str] = Counter()
         self._first_left_out: dict[str, Place] = {}
         self._drafts: dict[str, Draft] = {}
@@ -215,7 +201,7 @@ class AnnotationBuilder:
             return None
         plain = text.strip().replace("\\", "/")
         cure = "write paths relative to the folder of the videos, without '..'"
-        if _unwritable(plain):
+        if unwritable(plain):
             self.flaw("path", place, f"{shorten(text)} cannot be the name of a file", cure)
             return None
         if ".." in plain.split("/"):
@@ -245,40 +231,11 @@ class AnnotationBuilder:
 
     def _label(self, value: Any, place: Place) -> str | None:
         place = _field(place, "label")
-        number = isinstance(value, int) and not isinstance(value, bool)
-        name = str(value) if number else value
-        if not isinstance(name, str) or not name.strip() or _unwritable(name):
-            self.flaw("label", place, f"label is {shorten(value)}, not a name", "give every segment a label")
+        try:
+            return self._labels.read(value, place)
+        except OddLabelError as odd:
+            self.flaw("label", place, odd.problem, odd.cure)
             return None
-        if self._classes is not None:
-            known = name in self._classes
-            number = not known and bool(self._numbered) and name.isdecimal() and len(name) < 10
-            if not known and (not number or int(name) >= len(self._numbered)):
-                self._unknown_label(name, place, number=number)
-                return None
-        if not self._written_alike(number, name, place):
-            return None
-        return self._numbered[int(name)] if number and self._numbered else name
-
-    def _unknown_label(self, name: str, place: Place, *, number: bool) -> None:
-        assert self._classes is not None
-        if number:
-            last = len(self._numbered) - 1
-            self.flaw("label", place, f"no class has the number {name}", f"numbers go from 0 to {last}")
-            return
-        guess = nearest(name, self._classes)
-        cure = f"did you mean {guess!r}?" if guess else f"known labels: {', '.join(sorted(self._classes)[:10])}"
-        self.flaw("label", place, f"unknown label {shorten(name)}", cure)
-
-    def _written_alike(self, number: bool, name: str, place: Place) -> bool:
-        """Whether labels are all numbers, or all names: else one class would count as two."""
-        first = self._first_label = self._first_label or (number, name, place)
-        if first[0] == number:
-            return True
-        kinds = ("a number", "a name") if number else ("a name", "a number")
-        problem = f"label {shorten(name)} is {kinds[0]}, but {shorten(first[1])} at {self._locate(first[2])} {kinds[1]}"
-        self.flaw("label", place, problem, "write all labels as names, or all as numbers")
-        return False
 
     def _forward(self, start: float, end: float, place: Place) -> bool:
         cure = "a segment must end after it starts; times are in seconds"
@@ -318,11 +275,6 @@ class AnnotationBuilder:
 def _field(place: Place, name: str) -> Place:
     """The same row, another field of it; a line of a table has only itself."""
     return (place[0], place[1], name) if isinstance(place, tuple) else place
-
-
-def _unwritable(text: str) -> bool:
-    """Whether a text from JSON holds what no file and no terminal can: NUL, or half of a surrogate pair."""
-    return "\0" in text or (not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text))
 
 
 def _number_cure(value: Any) -> str:

@@ -19,8 +19,8 @@ from typing import Any
 
 from ..errors import AnnotationError
 from ..files import write_json, write_text
-from .annotations_checks import shorten
 from .annotations_csv import guard, unguard
+from .annotations_text import shorten
 from .segments import video_name
 
 FORMAT = "kinoscope-boundaries-1"

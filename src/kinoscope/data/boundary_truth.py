@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AnnotationError
-from .annotations_checks import shorten
+from .annotations_text import shorten
 from .boundaries import number, parse_tree, read_text
 from .segments import Annotations, VideoAnnotation, video_name
 

@@ -27,7 +27,12 @@ from .subsets import choose_subset
 
 
 def evaluate_files(
-    predictions: str | Path, ground_truth: str | Path, protocol: str | Protocol = "own", *, subset: str | None = None
+    predictions: str | Path,
+    ground_truth: str | Path,
+    protocol: str | Protocol = "own",
+    *,
+    subset: str | None = None,
+    dataset: str | None = None,
 ) -> DetectionResult:
     """Score a file of predictions (CSV or ActivityNet's ``results``) against one of ground truth.
 
@@ -36,17 +41,20 @@ def evaluate_files(
         ground_truth: ``video,start,end,label[,split]``, or JSON.
         protocol: a name of :func:`~kinoscope.evaluate.protocols.list_protocols`, or a protocol of one's own.
         subset: see :func:`evaluate_detection`.
+        dataset: what the ground truth is, where its content does not tell; see
+            :func:`~kinoscope.data.annotations.read_annotations`.
 
     Raises:
         AnnotationError: a file that cannot be used; flawed ground truth under a protocol that demands flawless one.
         OptionError: no such protocol or subset.
     """
     rules = get_protocol(protocol)
-    truth = read_annotations(ground_truth, on_flaw=rules.on_flaw)
+    truth = read_annotations(ground_truth, on_flaw=rules.on_flaw, dataset=dataset)
     guesses = read_predictions(predictions)
     segments = {name: video.segments for name, video in guesses.videos.items()}
     result = evaluate_detection(segments, truth, rules, subset=subset)
     extra = [*why.flaw_reasons(guesses.flaws, "predictions"), *why.scored_truth(truth)]
+    extra += [Reason("remark", 1, text) for text in truth.remarks]
     return replace(result, reasons=(*result.reasons, *extra))
 
 
@@ -77,6 +85,8 @@ def evaluate_detection(
     if rules.match_folders:
         predictions, renamed = match_folders(predictions, ground_truth.videos, ground_truth.file_names())
         reasons += why.other_folders(renamed)
+    part, predictions, blocked = _without_blocked(part, predictions, rules)
+    reasons += blocked
     truths, ignored = _true_segments(part, rules)
     classes = tuple(sorted({segment.label for segments in truths.values() for segment in segments}))
     elsewhere = {name for name in predictions if name in ground_truth.videos and name not in truths}
@@ -127,6 +137,22 @@ def _true_segments(part: Annotations, rules: Protocol) -> tuple[dict[str, Sequen
     names = ", ".join(map(repr, rules.ignored_labels))
     text = f"left out: {plural(count, 'true segment')} labelled {names}, which is no class of this benchmark"
     return dict(kept), [Reason("ignored_label", count, text)] if count else []
+
+
+def _without_blocked(
+    part: Annotations, predictions: Mapping[str, Sequence[Segment]], rules: Protocol
+) -> tuple[Annotations, Mapping[str, Sequence[Segment]], list[Reason]]:
+    """Ground truth and predictions without the videos that the protocol blocks."""
+    names = tuple(name for name in part.videos if name in rules.blocked)
+    lost = sum(len(found) for name, found in predictions.items() if name in rules.blocked)
+    if not names and not lost:
+        return part, predictions, []
+    true = sum(len(part.videos[name].segments) for name in names)
+    kept = {name: video for name, video in part.videos.items() if name not in rules.blocked}
+    rest = {name: found for name, found in predictions.items() if name not in rules.blocked}
+    text = f"left out: {plural(len(names), 'video')} that the protocol blocks, with "
+    text += f"{plural(true, 'true segment')} and {plural(lost, 'prediction')}"
+    return replace(part, videos=kept), rest, [Reason("blocked_video", len(names), text, names)]
 
 
 def _refuse_empty(part: Annotations, chosen: str | None) -> None:

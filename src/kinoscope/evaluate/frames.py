@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.frame_labels import BACKGROUND
 from ..errors import AnnotationError, OptionError
 from .bootstrap import Interval
 from .matching import Floats, Ints
@@ -19,8 +20,6 @@ from .result import DetectionResult
 
 Overlap = Literal["hull", "union"]
 F1_AT = (0.1, 0.25, 0.5)
-BACKGROUND = frozenset({"background", "SIL", "action_start", "action_end"})
-"""What data sets call frames in which nothing happens; MS-TCN's code knows the first alone."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ..data.annotations_checks import nearest
+from ..data.annotations_text import nearest
 from ..data.segments import Annotations, Flaw, video_name
 from ..wording import plural
 from .matching import SegmentTable

@@ -43,15 +43,16 @@ def decode_level(
     in the official code.
 
     Shape:
-        points [T, 4], logits [T, K], offsets [T, 2], mask [T] → segments [N, 2] in grid units, scores [N], labels [N];
-        best first, ties in the order of points, then classes.
+        points [T, 4], logits [T, K], offsets [T, 2] or [T, K, 2], mask [T] → segments [N, 2] in grid units, scores [N],
+        labels [N]; best first, ties in the order of points, then classes.
     """
     scores = (logits.sigmoid() * mask[:, None]).flatten()  # [T · K]
     places = torch.nonzero(scores > options.threshold).flatten()
     best = scores[places].sort(descending=True, stable=True).indices[: options.candidates]
     places = places[best]
     rows, labels = places // logits.shape[1], places % logits.shape[1]
-    reach = offsets[rows] * points[rows, 3:]  # [N, 2]
+    own = offsets[rows] if offsets.ndim == 2 else offsets[rows, labels]  # [N, 2]
+    reach = own * points[rows, 3:]  # [N, 2]
     segments = torch.stack([points[rows, 0] - reach[:, 0], points[rows, 0] + reach[:, 1]], dim=1)
     long = segments[:, 1] - segments[:, 0] > options.min_length
     return segments[long], scores[places[long]], labels[long]

@@ -5,11 +5,14 @@ Source: specification sections 1.9 and 9 (ActivityNet protocols of ActionFormer,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..data.segments import Segment
 from .nms import Floats, Indices
 
 
@@ -29,3 +32,25 @@ def fuse_scores(
     fused = np.sqrt(fused) if rule == "sqrt" else fused
     index = np.tile(np.arange(len(scores)), len(classes))
     return index, np.repeat(classes, len(scores)), fused.ravel()
+
+
+def classify_segments(
+    segments: Sequence[Segment],
+    video_scores: ArrayLike,
+    classes: Sequence[str],
+    *,
+    top: int = 2,
+    rule: Literal["sqrt", "product"] = "sqrt",
+) -> list[Segment]:
+    """Proposals of a head with one class, labelled by a classifier of the whole video; see :func:`fuse_scores`.
+
+    Shape:
+        video_scores [K], one for each of ``classes`` → each segment ``top`` times, best first.
+    """
+    index, labels, scores = fuse_scores(
+        [segment.score or 0.0 for segment in segments], video_scores, top=top, rule=rule
+    )
+    order = np.argsort(-scores, kind="stable")
+    return [
+        replace(segments[index[place]], label=classes[labels[place]], score=float(scores[place])) for place in order
+    ]

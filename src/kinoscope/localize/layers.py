@@ -2,7 +2,7 @@
 
 Everything here works on [B, C, T] with a boolean mask [B, 1, T]. Attribute names are those of the official weights.
 With ``clean`` every norm's output is zeroed at the padding, so that no layer ever reads it; without, padded steps carry
-the norm's bias into their neighbours, as they do in the official release.
+the norm's bias into their neighbours, as they do in the official release. With ``causal`` no step sees a later one.
 
 Source: Zhang et al., "ActionFormer", ECCV 2022; specification sections 1.2, 1.3 and 8.
 """
@@ -20,17 +20,25 @@ class MaskedConv(nn.Module):
     """Zero-padded Conv1d whose output is multiplied by the mask; with stride s the mask keeps every s-th step."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, groups: int = 1, bias: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+        causal: bool = False,
     ) -> None:
         super().__init__()
-        self.stride = stride
-        self.conv = nn.Conv1d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias)
+        self.stride, self.before = stride, kernel - 1 if causal else 0
+        self.conv = nn.Conv1d(inputs, outputs, kernel, stride, 0 if causal else kernel // 2, groups=groups, bias=bias)
         if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """[B, C, T], [B, 1, T] → [B, C', ceil(T / stride)]."""
-        return self.conv(x) * mask[..., :: self.stride]  # type: ignore[no-any-return]
+        return self.conv(F.pad(x, (self.before, 0))) * mask[..., :: self.stride]  # type: ignore[no-any-return]
 
 
 class ChannelNorm(nn.Module):
@@ -69,11 +77,14 @@ class BranchScale(nn.Module):
 class ConvAttention(nn.Module):
     """Local attention whose queries, keys and values pass a depthwise convolution first; it may halve the time."""
 
-    def __init__(self, width: int, heads: int, window: int, *, stride: int, kernel: int, clean: bool) -> None:
+    def __init__(
+        self, width: int, heads: int, window: int, *, stride: int, kernel: int, clean: bool, causal: bool = False
+    ) -> None:
         super().__init__()
-        self.heads, self.window, self.stride = heads, window, stride
+        self.heads, self.window, self.stride, self.causal = heads, window, stride, causal
         for name in ("query", "key", "value"):
-            self.add_module(f"{name}_conv", MaskedConv(width, width, kernel, stride=stride, groups=width))
+            conv = MaskedConv(width, width, kernel, stride=stride, groups=width, causal=causal)
+            self.add_module(f"{name}_conv", conv)
             self.add_module(f"{name}_norm", ChannelNorm(width, clean=clean))
             self.add_module(name, _pointwise(width, width))
         self.proj = _pointwise(width, width)
@@ -82,7 +93,7 @@ class ConvAttention(nn.Module):
         """[B, C, T], [B, 1, T] → [B, C, ceil(T / stride)]."""
         after = mask[..., :: self.stride]
         query, key, value = (self._project(name, x, mask, after) for name in ("query", "key", "value"))
-        out = local_attention(query, key, value, after[:, 0], self.window)  # [B, H, T', D]
+        out = local_attention(query, key, value, after[:, 0], self.window, causal=self.causal)  # [B, H, T', D]
         return self.proj(out.transpose(2, 3).flatten(1, 2)) * after  # type: ignore[no-any-return]
 
     def _project(self, name: str, x: Tensor, mask: Tensor, after: Tensor) -> Tensor:
@@ -106,13 +117,14 @@ class TransformerBlock(nn.Module):
         drop_path: float = 0.0,
         branch_scale: float = 1e-4,
         clean: bool = True,
+        causal: bool = False,
     ) -> None:
         super().__init__()
-        self.stride, self.clean = stride, clean
+        self.stride, self.clean, self.causal = stride, clean, causal
         hidden = hidden or 4 * width
         self.ln1 = ChannelNorm(width, clean=clean)
         self.ln2 = ChannelNorm(width, clean=clean)
-        self.attn = ConvAttention(width, heads, window, stride=stride, kernel=kernel, clean=clean)
+        self.attn = ConvAttention(width, heads, window, stride=stride, kernel=kernel, clean=clean, causal=causal)
         # Identity stands where the official network has its dropout of probability 0: the weights' names count it.
         self.mlp = nn.Sequential(_pointwise(width, hidden), nn.GELU(), nn.Identity(), _pointwise(hidden, width))
         self.drop_path_attn = BranchScale(width, drop_path, branch_scale)
@@ -129,6 +141,8 @@ class TransformerBlock(nn.Module):
             return x * after
         if self.clean:  # the padding must not win against negative values
             x = x.masked_fill(~mask, -torch.inf)
+        if self.causal:
+            return F.max_pool1d(F.pad(x, (2, 0), value=-torch.inf), 3, self.stride).masked_fill(~after, 0)
         return F.max_pool1d(x, 3, self.stride, 1).masked_fill(~after, 0)
 
 

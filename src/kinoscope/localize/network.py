@@ -71,7 +71,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.clean = options.mask_clean
         widths = [options.input_width] + [options.width] * options.embedding_convs
-        self.embd = nn.ModuleList(MaskedConv(a, b, options.kernel) for a, b in pairwise(widths))
+        self.embd = nn.ModuleList(MaskedConv(a, b, options.kernel, causal=options.causal) for a, b in pairwise(widths))
         self.embd_norm = nn.ModuleList(_norm(options) for _ in range(options.embedding_convs))
         windows = options.windows
         self.stem = nn.ModuleList(_block(options, windows[0], 1) for _ in range(options.stem_blocks))
@@ -111,7 +111,8 @@ class _Trunk(nn.Module):
     def __init__(self, options: ActionFormerOptions) -> None:
         super().__init__()
         self.head = nn.ModuleList(
-            MaskedConv(options.width, options.width, options.kernel) for _ in range(options.head_layers - 1)
+            MaskedConv(options.width, options.width, options.kernel, causal=options.causal)
+            for _ in range(options.head_layers - 1)
         )
         self.norm = nn.ModuleList(_norm(options) for _ in range(options.head_layers - 1))
 
@@ -127,7 +128,7 @@ class ClassHead(_Trunk):
 
     def __init__(self, options: ActionFormerOptions) -> None:
         super().__init__(options)
-        self.cls_head = MaskedConv(options.width, options.classes, options.kernel, bias=True)
+        self.cls_head = MaskedConv(options.width, options.classes, options.kernel, bias=True, causal=options.causal)
         assert self.cls_head.conv.bias is not None
         nn.init.constant_(self.cls_head.conv.bias, -math.log((1 - options.prior) / options.prior))
 
@@ -142,7 +143,7 @@ class OffsetHead(_Trunk):
     def __init__(self, options: ActionFormerOptions) -> None:
         super().__init__(options)
         self.scale = nn.ModuleList(LevelScale() for _ in range(options.levels))
-        self.offset_head = MaskedConv(options.width, 2, options.kernel, bias=True)
+        self.offset_head = MaskedConv(options.width, 2, options.kernel, bias=True, causal=options.causal)
         assert self.offset_head.conv.bias is not None
         nn.init.constant_(self.offset_head.conv.bias, options.offset_bias)
 
@@ -184,4 +185,5 @@ def _block(options: ActionFormerOptions, window: int, stride: int) -> Transforme
         drop_path=options.drop_path,
         branch_scale=options.branch_scale,
         clean=options.mask_clean,
+        causal=options.causal,
     )

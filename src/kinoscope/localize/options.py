@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -15,8 +16,8 @@ from ..errors import OptionError
 OPEN_END = 10000.0
 """Upper end of the topmost regression range, in grid units: longer than any segment."""
 
-HeadName = Literal["actionformer", "gtad", "bmn"]
-"""Heads that can be trained; :func:`.heads.list_heads` at run time."""
+HeadName = Literal["actionformer", "gtad", "bmn", "tridet"]
+"""Heads that can be trained; their networks stand in ``heads.HEADS``."""
 
 _Options = TypeVar("_Options")
 
@@ -61,6 +62,8 @@ class ActionFormerOptions:
     """Initial bias of the offsets, in level strides; above 0 it keeps their ReLU alive from the first step."""
     max_length: int = 2304
     """Rows to which input is padded when ``mask_clean`` is off (the official training length)."""
+    causal: bool = False
+    """No output depends on later rows, so that a stream can be followed; points near a segment's end answer for it."""
 
     def __post_init__(self) -> None:
         # JSON gives lists where tuples are meant.
@@ -86,6 +89,9 @@ class ActionFormerOptions:
                     f"{name} has {len(value)} entries, but the pyramid has {self.levels} levels",
                     cure=f"give {self.levels} entries, or leave {name} out",
                 )
+        if self.causal and not (self.mask_clean and min(self.windows) > 1):
+            problem = "a causal head wants local attention and mask_clean"
+            raise OptionError(problem, cure="leave causal out, or choose a window above 1 and mask_clean")
         between("drop_path", self.drop_path, 0.0, 0.99)
         between("prior", self.prior, 1e-6, 0.5)
 
@@ -106,11 +112,11 @@ class ActionFormerOptions:
 
     @property
     def reach(self) -> int:
-        """Rows to either side that an output can depend on, when attention is local at every level."""
-        radius, windows = self.kernel // 2, self.windows
+        """Rows to either side (a causal head: before it) that an output can depend on, when attention is local."""
+        radius, windows = self.kernel - 1 if self.causal else self.kernel // 2, self.windows
         rows = self.embedding_convs * radius + self.stem_blocks * (radius + windows[0] // 2)
         for level in range(1, self.levels):  # the convolutions and the pooling that halve time see the finer level
-            rows += max(radius, 1) * 2 ** (level - 1) + windows[level] // 2 * 2**level
+            rows += max(radius, 2 if self.causal else 1) * 2 ** (level - 1) + windows[level] // 2 * 2**level
         return rows + self.head_layers * radius * self.strides[-1]
 
     @classmethod
@@ -131,6 +137,75 @@ class ActionFormerOptions:
             mlp_ratio=2,
             branch_scale=0.1,
             offset_bias=1.0,
+        )
+
+
+@dataclass(frozen=True)
+class TriDetOptions(ActionFormerOptions):
+    """Size and behaviour of TriDet (Shi et al., CVPR 2023): ActionFormer's pyramid with other layers and boundaries.
+
+    ``heads``, ``window`` and ``mlp_ratio`` belong to attention and have no meaning here.
+    """
+
+    bins: int = 16
+    """Points before and after a point among which its boundaries are sought: the farthest is this many strides away."""
+    sgp_kernel: int = 1
+    """Kernel of the small convolutions of a layer (the paper's w); odd."""
+    sgp_ratio: float = 5.0
+    """The wide convolution's kernel is (``sgp_kernel`` + 1) times this, rounded up to an odd number."""
+    sgp_std: float = 0.1
+    """Spread of the initial kernels; at 0, as released, they multiply one another and none ever learns."""
+    mlp_width: int = 768
+    """Channels of the hidden layer of a block's MLP."""
+    norm_groups: int = 16
+    """Groups of the norm before the MLP; divides ``width``."""
+    noise: float = 0.0
+    """Spread of Gaussian noise on the features, in training (release: 5e-4)."""
+    quality_power: float = 0.2
+    """A positive point's class loss is weighed by its IoU to this power."""
+    quality_gradient: bool = False
+    """Let that weight's gradient, infinite at an IoU of 0, reach the boundaries, as released."""
+
+    def _check(self) -> None:
+        super()._check()
+        for name in ("bins", "sgp_kernel", "mlp_width", "norm_groups"):
+            at_least(name, getattr(self, name), 1)
+        for name in ("sgp_ratio", "sgp_std", "noise", "quality_power"):
+            at_least(name, getattr(self, name), 0)
+        if self.sgp_kernel % 2 == 0:
+            raise OptionError(f"sgp_kernel is {self.sgp_kernel}, but must be odd", cure=f"take {self.sgp_kernel + 1}")
+        if self.width % self.norm_groups:
+            problem = f"width {self.width} is not a multiple of norm_groups {self.norm_groups}"
+            raise OptionError(problem, cure="change one of them")
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """Every level sees the whole sequence, through a mean over time: as global attention."""
+        return (1,) * self.levels
+
+    @property
+    def wide_kernel(self) -> int:
+        """Kernel of a layer's wide convolution; odd."""
+        return round((self.sgp_kernel + 1) * self.sgp_ratio) // 2 * 2 + 1
+
+    @classmethod
+    def thumos(cls, input_width: int = 2048, classes: int = 20) -> TriDetOptions:
+        """The THUMOS14 release, padding leaks and dead kernels included."""
+        return cls(input_width, classes, mask_clean=False, sgp_std=0.0, noise=5e-4, quality_gradient=True)
+
+    @classmethod
+    def small(cls, input_width: int, classes: int, *, levels: int = 5, width: int = 128) -> TriDetOptions:
+        """A head that tens of videos and two CPU cores can train."""
+        return cls(
+            input_width,
+            classes,
+            width=width,
+            stem_blocks=1,
+            branch_blocks=levels - 1,
+            branch_scale=0.1,
+            bins=8,
+            mlp_width=2 * width,
+            norm_groups=math.gcd(16, width),
         )
 
 

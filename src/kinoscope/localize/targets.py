@@ -32,7 +32,13 @@ def pyramid_points(rows: int, options: ActionFormerOptions) -> list[Tensor]:
 
 
 def assign_targets(
-    points: Tensor, segments: Sequence[Tensor], labels: Sequence[Tensor], classes: int, radius: float = 1.5
+    points: Tensor,
+    segments: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    classes: int,
+    radius: float = 1.5,
+    *,
+    causal: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Targets of a batch of videos that share their points.
 
@@ -42,22 +48,25 @@ def assign_targets(
         labels: per video [N], class numbers.
         classes: K.
         radius: only points within this many strides of a segment's centre are positive.
+        causal: instead those within twice as many strides before its end, when most of it has been seen.
 
     Shape:
         returns class targets [B, P, K] in {0, 1} and offset targets [B, P, 2] in strides, 0 at negative points.
     """
-    pairs = [_assign(points, a, b, classes, radius) for a, b in zip(segments, labels, strict=True)]
+    pairs = [_assign(points, a, b, classes, radius, causal) for a, b in zip(segments, labels, strict=True)]
     return torch.stack([classes for classes, _ in pairs]), torch.stack([offsets for _, offsets in pairs])
 
 
-def _assign(points: Tensor, segments: Tensor, labels: Tensor, classes: int, radius: float) -> tuple[Tensor, Tensor]:
+def _assign(
+    points: Tensor, segments: Tensor, labels: Tensor, classes: int, radius: float, causal: bool
+) -> tuple[Tensor, Tensor]:
     if not len(segments):
         return points.new_zeros(len(points), classes), points.new_zeros(len(points), 2)
     time, low, high, stride = (column[:, None] for column in points.unbind(1))  # each [P, 1]
     start, end = segments.to(points).unbind(1)  # each [N]
 
     offsets = torch.stack([time - start, end - time], dim=-1)  # [P, N, 2]
-    centre = (start + end) / 2
+    centre = end - radius * stride if causal else (start + end) / 2
     left = torch.maximum(centre - radius * stride, start)
     right = torch.minimum(centre + radius * stride, end)
     inside = (left < time) & (time < right)

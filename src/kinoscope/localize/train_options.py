@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from ..errors import OptionError
 from ..sola.options import SolaOptions
 from .map_options import BmnOptions, GTadOptions, MapOptions
-from .options import ActionFormerOptions, HeadName, at_least, between, levels_for
+from .options import ActionFormerOptions, HeadName, TriDetOptions, at_least, between, levels_for
 
 SolaMode = Literal["none", "two-stage", "joint", "unified"]
 """Where SoLa is trained: nowhere (features as they are); before the head; with the head by both losses; with the head
@@ -19,6 +19,7 @@ _PRESETS = {
     "actionformer": ("small", "thumos"),
     "gtad": ("small", "thumos", "activitynet"),
     "bmn": ("small", "activitynet"),
+    "tridet": ("small", "thumos"),
 }
 _OF_POINTS = ("levels", "radius", "smoothing", "offset_weight", "normaliser")
 """Options without meaning for heads that score maps."""
@@ -29,14 +30,16 @@ class LocalizeTrainOptions:
     """Training of the head; the defaults are for tens of videos and a few minutes on two CPU cores."""
 
     head: HeadName = "actionformer"
-    """actionformer answers at the points of a pyramid, for segments of any length; gtad and bmn score a map of segments
-    that begin and end at feature rows. docs/results.md compares them."""
+    """actionformer and tridet look for segments of any length around points of a pyramid; gtad and bmn score a map of
+    segments that begin and end at feature rows."""
     preset: Literal["small", "thumos", "activitynet"] = "small"
     """The head's size: up to a million parameters; or that of the official release for a data set."""
     width: int | None = None
     """Channels inside the head; none: the preset's."""
     levels: int | None = None
     """Levels of the pyramid; none: as many as the lengths of the training segments ask for (``small``), or 6."""
+    causal: bool = False
+    """The head sees no later row than the one it answers at, so that a stream can be followed; actionformer, small."""
     epochs: int = 60
     """Passes over the training videos, warm-up included."""
     batch_size: int = 4
@@ -90,6 +93,9 @@ class LocalizeTrainOptions:
                 f"warmup_epochs {self.warmup_epochs} leave nothing of epochs {self.epochs}",
                 cure="lower warmup_epochs or raise epochs",
             )
+        if self.causal and (self.head, self.preset) != ("actionformer", "small"):
+            problem = f"causal is given, but head is {self.head!r} and preset {self.preset!r}"
+            raise OptionError(problem, cure="only actionformer in its small preset can be causal")
         if self.width is not None:
             at_least("width", self.width, 4)
         if self.levels is not None:
@@ -115,8 +121,17 @@ class LocalizeTrainOptions:
 
     def head_options(self, input_width: int, classes: int, lengths: list[float]) -> ActionFormerOptions | MapOptions:
         """The head for features of ``input_width`` and training segments of these ``lengths``, in grid units."""
-        if self.head == "actionformer":
-            return self._actionformer(input_width, classes, lengths)
+        if self.head in ("gtad", "bmn"):
+            return self._map_options(input_width, classes, lengths)
+        kind = TriDetOptions if self.head == "tridet" else ActionFormerOptions
+        if self.preset == "thumos":
+            width, levels = self.width or 512, self.levels or 6
+            options = kind.thumos(input_width, classes)
+            return replace(options, width=width, branch_blocks=levels - 1, ranges=(), max_length=self.max_length)
+        levels = self.levels or levels_for(lengths)
+        return replace(kind.small(input_width, classes, levels=levels, width=self.width or 128), causal=self.causal)
+
+    def _map_options(self, input_width: int, classes: int, lengths: list[float]) -> MapOptions:
         kind = GTadOptions if self.head == "gtad" else BmnOptions
         if self.preset == "small":
             options: MapOptions = kind.small(input_width, classes, lengths)
@@ -125,20 +140,6 @@ class LocalizeTrainOptions:
         else:
             options = kind.activitynet(input_width, classes)
         return replace(options, width=self.width or options.width)
-
-    def _actionformer(self, input_width: int, classes: int, lengths: list[float]) -> ActionFormerOptions:
-        if self.preset == "thumos":
-            width, levels = self.width or 512, self.levels or 6
-            return ActionFormerOptions(
-                input_width,
-                classes,
-                width=width,
-                branch_blocks=levels - 1,
-                mask_clean=False,
-                max_length=self.max_length,
-            )
-        levels = self.levels or levels_for(lengths)
-        return ActionFormerOptions.small(input_width, classes, levels=levels, width=self.width or 128)
 
 
 def rate_factor(step: int, total: int, warmup: int, floor: float) -> float:

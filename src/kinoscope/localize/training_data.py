@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.feature_checks import check_rows
+from ..data.feature_checks import check_rows, check_times
 from ..data.feature_spec import FeatureSpec
 from ..data.feature_store import FeatureStore
 from ..data.features import Features
@@ -67,6 +67,8 @@ def read_training_data(part: Annotations, features: Mapping[str, Features]) -> T
     classes = tuple(sorted({segment.label for video in part.videos.values() for segment in video.segments}))
     videos: list[TrainingVideo] = []
     spec = FeatureSpec.of(_read_each(part, features, classes, videos))
+    if isinstance(features, FeatureStore) and features.time is not None:  # typed by hand
+        check_times(part, features)
     _report_unlearnable(videos, spec)
     return TrainingData(tuple(videos), classes, features, spec)
 

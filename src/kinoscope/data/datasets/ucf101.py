@@ -10,8 +10,7 @@ import re
 from pathlib import Path
 
 from ...errors import AnnotationError
-from ..annotations_checks import nearest
-from ..annotations_text import read_text
+from ..annotations_text import nearest, read_text
 from ..segments import video_name
 from .listing import Listing, Row
 from .split_lists import check_split, folder_of, lines_of, odd_line
