@@ -1,25 +1,25 @@
-"""SGAlign and the boundary-matching layer: one sparse product after the contraction of channels, against what it spares.
+"""SGAlign and the boundary-matching layer: a sparse product after the contraction of channels, against other ways.
 
     OMP_NUM_THREADS=2 python -m benchmarks.map_heads [--write] [--rounds 5]
 
 All sides compute the same map of one window, [512, cells] from [256, T], and are compared before they are timed. The
 dense side is the arrangement of the releases, written anew: the sampling as a full matrix, applied to all channels, and
 the samples of every cell contracted after that. The loop reads cell by cell, as the definition says. Sides take turns
-in one process; memory is the peak of a process of its own that runs one side once, above one that runs none, so that
-building what a side needs is part of it.
+in one process; memory is measured in a process of its own for each side, on Linux.
 
-Not measured: the rest of the networks, GPUs.
+Not measured: the rest of the networks, GPUs, the making of the matrices, which happens once.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import pairwise
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,9 +30,6 @@ from kinoscope.localize.cell_sampling import CellSampling, SampledConv
 from kinoscope.localize.map_options import BmnOptions, GTadOptions
 
 CHANNELS, OUTPUTS = 256, 512
-MEGABYTE = 2**20
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-
 GTAD, BMN = GTadOptions.thumos(), BmnOptions.activitynet()
 LAYERS = {
     "SGAlign, THUMOS14 (T 256, D 64, 16 bins)": CellSampling(GTAD.cells, "align", GTAD.window, GTAD.bins, 0),
@@ -53,20 +50,20 @@ def layer(name: str) -> tuple[SampledConv, Tensor]:
 
 
 def dense_side(conv: SampledConv) -> Side:
-    """The sampling as a full matrix [T, N · R]; every cell's samples are made, then contracted."""
+    """The sampling as a full matrix [T, R · N]; every cell's samples are made, then contracted."""
     sampling = conv.samplings[0]
     rows, bins, shape = sampling.cells.rows, sampling.bins, sampling.cells.shape
-    entries = sampling.entries()
-    matrix = torch.zeros(rows, shape[0] * shape[1] * bins)
-    places = torch.from_numpy(entries.cell * bins + entries.bin)
+    entries, count = sampling.entries(), shape[0] * shape[1]
+    matrix = torch.zeros(rows, bins * count)
+    places = torch.from_numpy(entries.bin * count + entries.cell)
     matrix.index_put_(
         (torch.from_numpy(entries.row), places), torch.from_numpy(entries.weight).float(), accumulate=True
     )
 
     def forward(x: Tensor) -> Tensor:
-        samples = (x[0] @ matrix).view(CHANNELS, -1, bins).permute(1, 0, 2).flatten(1)  # [N, C · R]
-        out = torch.addmm(conv.bias, samples, conv.weight.flatten(1).T)  # [N, O]
-        return out.T.unflatten(1, shape)[None]
+        samples = (x[0] @ matrix).view(-1, count)  # [C · R, N]
+        out = conv.weight.flatten(1) @ samples + conv.bias[:, None]  # [O, N]
+        return out.unflatten(1, shape)[None]
 
     return forward
 
@@ -83,7 +80,7 @@ def loop_side(conv: SampledConv) -> Side:
     def forward(x: Tensor) -> Tensor:
         flat = conv.weight.flatten(1)  # [O, C · R]
         outputs = []
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in pairwise(edges):
             samples = torch.zeros(CHANNELS, sampling.bins)
             samples.index_add_(1, number[first:last], x[0][:, row[first:last]] * weight[first:last])
             outputs.append(flat @ samples.flatten() + conv.bias)
@@ -115,15 +112,25 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def peak(name: str, side: str | None, train: bool) -> float:
-    """Peak memory of a process that runs one side once, or none, in MB. Runs in a process of its own."""
+def memory_mark(key: str) -> float:
+    """``VmRSS`` or ``VmHWM`` of this process, in MB."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) / 1024
+
+
+def peak(name: str, side: str, train: bool) -> float:
+    """Most memory of one pass, in MB: what the side keeps between passes, and what it makes in one."""
     conv, x = layer(name)
-    if side is not None:
-        (both_ways if train else forward_only)(side_of(side, conv), x)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT / MEGABYTE
+    before = memory_mark("VmRSS")
+    made, action = side_of(side, conv), both_ways if train else forward_only
+    action(made, x)  # matrices are made in the first pass
+    conv.zero_grad(set_to_none=True)
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak counts from here
+    action(made, x)
+    return memory_mark("VmHWM") - before
 
 
-def alone(name: str, side: str | None, train: bool) -> float:
+def alone(name: str, side: str, train: bool) -> float:
     """:func:`peak` in a fresh process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(peak, name, side, train).result()
@@ -143,9 +150,8 @@ def rows_of(name: str, rounds: int) -> list[dict[str, object]]:
         compared = [side for side in SIDES if not (train and side == "loop")]
         for side in compared:
             action(sides[side], x)  # warm
-        times = [{side: seconds(lambda s=side: action(sides[s], x)) for side in compared} for _ in range(rounds)]
-        nothing = alone(name, None, train)
-        memory = {side: max(alone(name, side, train) - nothing, 0.1) for side in compared}
+        times = [{side: seconds(partial(action, sides[side], x)) for side in compared} for _ in range(rounds)]
+        memory = {side: alone(name, side, train) for side in compared}
         for side in compared:
             line: dict[str, object] = {
                 "layer": name,
@@ -153,7 +159,7 @@ def rows_of(name: str, rounds: int) -> list[dict[str, object]]:
                 "side": side,
                 "milliseconds": f"{1000 * float(np.median([t[side] for t in times])):.0f}",
                 "× ours": f"**{np.median([t[side] / t['ours'] for t in times]):.1f}**",
-                "peak MB": f"{memory[side]:.0f}",
+                "peak [MB]": f"{memory[side]:.0f}",
                 "MB × ours": f"**{memory[side] / memory['ours']:.1f}**",
             }
             lines.append(line)
@@ -162,8 +168,8 @@ def rows_of(name: str, rounds: int) -> list[dict[str, object]]:
 
 NOTE = """\
 One window, float32. Times are medians over rounds in which the sides take turns, ratios the medians of the rounds' own.
-Peak memory is that of a fresh process above one that makes the weights and the input alone; it holds the sampling
-matrix (ours: sparse, in both directions) and, while it is built, its list of entries. The loop is not trained."""
+Peak memory is that of a second pass in a fresh process, above what weights and input take: the sampling matrix (ours:
+sparse, in both directions), what is made of it, the result, and in training the gradients. The loop is not trained."""
 
 
 def main() -> None:

@@ -55,6 +55,8 @@ def test_any_head(run: Run, extracted: Path, head: str) -> None:
     train = ("train", "localize", "labels.csv", "--features", "feats", "--head", head, "--out", "run")
     quick = ("--epochs", 2, "--warmup-epochs", 1, "--width", 16, *size, "--device", "cpu")
     assert "average_map: " in done(run(*train, *quick))
+    page = (extracted / "run" / "overview.html").read_text()
+    assert "Held-out videos" in page and "mAP" in page and "Loss" in page and "not over yet" not in page
     assert json.loads((extracted / "run" / "config.json").read_text())["head"]["name"] == head
     done(run(*train, *quick, "--resume"))
     done(run("localize", "videos/2.mp4", "--model", "run", "--min-score", 0, "-o", "out.json", "--html", "out.html"))

@@ -16,7 +16,8 @@ from kinoscope.errors import FeatureError, OptionError
 from kinoscope.evaluate import evaluate_detection
 from kinoscope.localize.localizer import Localizer
 from kinoscope.localize.network import ActionFormer
-from kinoscope.localize.online import OnlineLocalizer, OnlineOptions, Told, _Pool
+from kinoscope.localize.online import OnlineLocalizer, Told, _Pool
+from kinoscope.localize.online_options import OnlineOptions
 from kinoscope.localize.options import ActionFormerOptions, TriDetOptions
 from kinoscope.localize.targets import assign_targets, pyramid_points
 from kinoscope.localize.train import train_localizer
@@ -168,8 +169,8 @@ def test_bad_rows_and_heads() -> None:
     assert online.push(np.empty((0, 6), np.float32)) == [] == online.finish()
     with pytest.raises(OptionError, match="looks ahead"):
         OnlineLocalizer(model(replace(HEAD, causal=False)), TIME)
-    with pytest.raises(OptionError, match="overlap"):
-        OnlineOptions(overlap=0)
+    with pytest.raises(OptionError, match="same_overlap"):
+        OnlineOptions(same_overlap=0)
 
 
 def test_a_trained_head_finds_segments_as_they_end(tmp_path) -> None:

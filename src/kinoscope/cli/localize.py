@@ -13,6 +13,7 @@ from ..encoders.sampling import Runtime, Sampling
 from ..errors import OptionError
 from ..localize.boundaries import BoundaryOptions
 from ..localize.from_scores import ScoreOptions
+from ..localize.online_options import OnlineOptions
 
 if TYPE_CHECKING:
     from ..data.segments import Segment
@@ -28,6 +29,7 @@ EXAMPLES = """\
   kinoscope localize new.mp4 --model runs/fall -o new.json --srt new.srt --html new.html
   kinoscope localize i3d_npy/ --model runs/thumos --fps 30 --stride 4 --clip-length 16 -o new.json
   kinoscope localize lecture.mp4 --boundaries -o boundaries.json --html lecture.html
+  kinoscope localize recording.ts --model runs/causal --follow
 """
 SHORT = {"output": "-o"}
 
@@ -50,6 +52,9 @@ def run(
     sampling: Sampling = Sampling(),
     scores: ScoreOptions = ScoreOptions(),
     changes: BoundaryOptions = BoundaryOptions(),
+    follow: bool = False,
+    wait: float = 10.0,
+    online: OnlineOptions = OnlineOptions(),
     device: str = "auto",
     runtime: Runtime = "auto",
 ) -> int:
@@ -72,6 +77,9 @@ def run(
         min_score: Leave what scores less out of tables, subtitles and the report (0.2 for segments with a model).
             JSON and CSV always hold everything, because evaluation needs it.
         most: Most segments or boundaries per video in tables.
+        follow: With a model whose head is causal (`train localize --causal`): watch one growing file, or standard
+            input (-), and tell each segment once it is over.
+        wait: Seconds without anything new after which a growing file counts as complete.
         encoder: Encoder to use without a model; i3d-k400 if not given, efficientnet-lite0-change for boundaries.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
         runtime: What computes on a CPU; auto takes OpenVINO if it is installed.
@@ -80,6 +88,12 @@ def run(
     from .outputs import Wanted, check_writable, subtitle_paths
     from .sources import find_sources
 
+    if follow:
+        return _follow(
+            files, model, online, wait, boundaries or csv or srt or html, min_score, json, output, device, runtime
+        )
+    if online != OnlineOptions() or wait != 10.0:
+        raise OptionError(f"{_flags(OnlineOptions)} and --wait go with --follow", cure="add --follow")
     if most < 0 or (min_score is not None and not math.isfinite(min_score)):
         raise OptionError(f"most is {most} and min_score {min_score}, but must be numbers, most from 0 on")
     _refuse_clashes(boundaries, srt, scores, changes)
@@ -95,6 +109,34 @@ def run(
         return show_boundaries(sources, detector, wanted)
     look, made = _looker(sources, model, encoder, sampling, scores, device, runtime)
     return _show_segments(sources, look, made, wanted)
+
+
+def _follow(
+    files: list[Path],
+    model: Path | None,
+    online: OnlineOptions,
+    wait: float,
+    other: object,
+    min_score: float | None,
+    json: bool,
+    output: Path | None,
+    device: str,
+    runtime: Runtime,
+) -> int:
+    from .follow_segments import run_follow_segments
+    from .outputs import check_writable
+
+    if model is None:
+        raise OptionError("--follow needs a --model", cure="train one: kinoscope train localize … --causal")
+    if other:
+        raise OptionError("--follow prints, and writes JSON (-o)", cure="leave --boundaries, --csv, --srt, --html out")
+    if not 0 < wait < math.inf:
+        raise OptionError(f"wait is {wait}, but must be a positive number of seconds")
+    check_writable([output], files)
+    least = LEAST_SCORE if min_score is None else min_score
+    return run_follow_segments(
+        model, files, online, wait, least=least, json=json, output=output, device=device, runtime=runtime
+    )
 
 
 def _refuse_clashes(boundaries: bool, srt: Path | None, scores: ScoreOptions, changes: BoundaryOptions) -> None:

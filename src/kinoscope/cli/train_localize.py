@@ -37,6 +37,7 @@ def run(
     fps: float | None = None,
     stride: float | None = None,
     clip_length: float | None = None,
+    html: Path | None = None,
     device: str = "auto",
 ) -> int:
     """Train a head that finds your labels in features: ActionFormer or another, in a size that a laptop can train.
@@ -62,6 +63,8 @@ def run(
         fps: Of .npy features: sampled frames per second.
         stride: Of .npy features: sampled frames between rows.
         clip_length: Of .npy features: sampled frames that a row saw.
+        html: Page with curves, and true segments beside those that are found, by default OUT/overview.html; written
+            anew at each validation.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
     """
     from ..data.annotations import read_annotations
@@ -70,6 +73,7 @@ def run(
     from ..localize.train import train_localizer
     from ..pipeline import keep_adapter
     from ..sola import load_adapter
+    from .overview import Overview
     from .terminal import note, say
     from .times import feature_time
 
@@ -80,6 +84,7 @@ def run(
     for remark in annotations.remarks:
         note(f"note: {remark}")
     store = FeatureStore(features, feature_time(fps, stride, clip_length), annotations.file_names())
+    overview = Overview(html or out / "overview.html", out, annotations)
     model, scores = train_localizer(
         annotations,
         store,
@@ -94,7 +99,9 @@ def run(
         resume=resume,
         workers=workers,
         accelerator=device,
+        early=overview,
     )
+    overview.write()
     if sola == "none":
         keep_adapter(features, out)
     else:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .map_network import Maps
 from .map_options import MapOptions
-from .map_targets import boundary_targets, cell_targets
+from .map_targets import best_cells, boundary_targets, cell_targets
 
 BOUNDARY, HIGH, LOW, SURE = 0.5, 0.7, 0.3, 0.9
 """Positive boundaries are above the first; high cells, and low ones up to; cells sure to be segments."""
@@ -109,13 +109,17 @@ class MapLoss(nn.Module):
         ]
         iou, classes = (torch.stack(parts) for parts in zip(*pairs, strict=True))  # [B, N], [B, N, K]
         valid = self.valid & (self.cells[:, 1] <= maps.rows[:, None])  # [B, N]
+        sure = iou
+        if options.best_is_sure:
+            best = [best_cells(self.cells, own, cells) for own, cells in zip(edges, valid, strict=True)]
+            sure = torch.where(torch.stack(best), 1.0, iou)  # [B, N]
         regression, overlap = (part.flatten(1).float() for part in (maps.regression, maps.overlap))  # [B, N]
         parts = {
             "boundary_loss": self._boundaries(maps, edges),
             "regression_loss": overlap_regression(
                 regression, iou, valid, torch.rand_like(iou), published=options.published_sampling
             ),
-            "overlap_loss": balanced_entropy(overlap, iou, valid, SURE, options.guard),
+            "overlap_loss": balanced_entropy(overlap, sure, valid, SURE, options.guard),
         }
         total = (
             parts["boundary_loss"]

@@ -51,6 +51,8 @@ class MapOptions:
     """Weight of the classification of tIoU in the sum of losses."""
     class_weight: float = 1.0
     """Weight of the classes' loss in the sum of losses; without meaning for one class."""
+    best_is_sure: bool = False
+    """Ours: the best cell of a segment counts as sure to be one, also where rows are too coarse for a tIoU of 0.9."""
     guard: float = 0.0
     """Added to the numbers of positive and negative cells (THUMOS release of G-TAD: 10)."""
     published_sampling: bool = False
@@ -198,7 +200,7 @@ class BmnOptions(MapOptions):
 def _small(lengths: Sequence[float]) -> dict[str, Any]:
     """Windows twice as long as the longest segment, so that some window holds it whole; or resized videos."""
     longest = int(max(lengths, default=16.0) * 1.1) + 1
-    size = {"width": 64, "groups": 1, "map_width": 64, "map_hidden": 32}
+    size = {"width": 64, "groups": 1, "map_width": 64, "map_hidden": 32, "best_is_sure": True}
     if longest > _LONGEST:
         return {**size, "rows": _LONGEST, "durations": _LONGEST, "fit": "resize"}
     durations = max(longest, 8)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+FITS = 0.5
+"""Least tIoU of a segment's best cell for it to stand for the segment."""
 SAME_OVERLAP = 1e-3
 """Segments whose tIoU with a cell differs from the best by less than this share it: all of their classes count."""
 
@@ -35,6 +37,16 @@ def cell_targets(cells: Tensor, segments: Tensor, labels: Tensor, classes: int) 
     sharing = (iou > 0) & (iou >= best[:, None] - SAME_OVERLAP)
     one_hot = torch.nn.functional.one_hot(labels, classes).to(cells)  # [S, K]
     return best, (sharing.to(cells) @ one_hot).clamp(max=1)
+
+
+def best_cells(cells: Tensor, segments: Tensor, valid: Tensor) -> Tensor:
+    """Which cell fits a segment best, for any segment of which some valid cell covers half. [N, 2], [S, 2] → [N]."""
+    found = torch.zeros_like(valid)
+    if len(segments):
+        iou = overlaps(cells, segments) * valid[:, None]  # [N, S]
+        fits = iou.amax(0) > FITS
+        found[iou.argmax(0)[fits]] = True
+    return found
 
 
 def boundary_targets(boundaries: Tensor, rows: int, cell: tuple[float, float] = (-0.5, 1.5)) -> Tensor:

@@ -30,27 +30,10 @@ from ..errors import FeatureError, OptionError
 from .localizer import Localizer
 from .network import ActionFormer
 from .nms import Floats, interval_iou
-from .options import between
+from .online_options import OnlineOptions
 
 _REMEMBERED = 64  # segments of a class that were told last
 _MOST_PENDING = 256  # candidates of a class that are not over yet
-
-
-@dataclass(frozen=True)
-class OnlineOptions:
-    """When a segment is told."""
-
-    least: float = 0.1
-    """Candidates must score more than this."""
-    overlap: float = 0.3
-    """tIoU from which two candidates of a class are one: the better is told, the other never."""
-    patience: float = 0.0
-    """Seconds to wait after a segment's end for a better candidate."""
-
-    def __post_init__(self) -> None:
-        between("least", self.least, 0.0, 1.0)
-        between("overlap", self.overlap, 1e-6, 1.0)
-        between("patience", self.patience, 0.0, 1e6)
 
 
 @dataclass(frozen=True)
@@ -82,7 +65,7 @@ class OnlineLocalizer:
     def __init__(self, model: Localizer, time: FeatureTime, options: OnlineOptions = OnlineOptions()) -> None:
         network = model.network
         if not isinstance(network, ActionFormer) or not network.options.causal:
-            cure = "train one that does not: kinoscope train localize … --causal true"
+            cure = "train one that does not: kinoscope train localize … --causal"
             raise OptionError("the head looks ahead, so that it cannot follow a stream", cure=cure)
         self.model, self.time, self.options = model, time, options
         self.network, self.head = network.eval(), network.options
@@ -139,7 +122,7 @@ class OnlineLocalizer:
             fresh = -(-(begin - self._first) // stride)  # the first point of the level that is new
             scores = logits[0, fresh:].sigmoid().double().cpu().numpy()  # [T_l, K]
             reach = offsets[0, fresh:].double().cpu().numpy() * stride  # [T_l, 2]
-            for place, label in zip(*np.nonzero(scores > self.options.least), strict=True):
+            for place, label in zip(*np.nonzero(scores > self.options.candidate_score), strict=True):
                 row = self._first + (fresh + int(place)) * stride
                 segment = np.array([row - reach[place, 0], row + reach[place, 1]])
                 if segment[1] > segment[0]:
@@ -151,7 +134,7 @@ class OnlineLocalizer:
 
     def _add(self, segment: Floats, score: float, label: int) -> None:
         told = self._told[label]
-        if told and interval_iou(segment, np.stack(told)).max() >= self.options.overlap:
+        if told and interval_iou(segment, np.stack(told)).max() >= self.options.same_overlap:
             return
         self._pending[label].add(segment, score)
 
@@ -159,7 +142,7 @@ class OnlineLocalizer:
         """The pending candidates that end by grid position ``over``, unless a better one overlaps them."""
         found: list[tuple[float, int, Floats]] = []
         for label, pool in enumerate(self._pending):
-            for segment, score in pool.take_over(over, self.options.overlap):
+            for segment, score in pool.take_over(over, self.options.same_overlap):
                 self._told[label].append(segment)
                 found.append((score, label, segment))
         return [self._as_told(*each) for each in sorted(found, key=lambda each: (each[2][1], -each[0], each[1]))]

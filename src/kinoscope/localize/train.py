@@ -5,7 +5,7 @@ Not supported: training through the encoder, external class scores, more than on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,9 @@ from .train_options import LocalizeTrainOptions, SolaMode, check_sola
 from .training_data import TrainingData, check_within, read_training_data
 from .two_stage import adapt_first
 
+Look = Callable[[Mapping[str, Sequence[Segment]]], None]
+"""Is shown the predictions of a validation, by video name."""
+
 
 def train_localizer(
     annotations: Annotations,
@@ -41,6 +44,7 @@ def train_localizer(
     resume: bool = False,
     workers: int = 0,
     accelerator: str = "auto",
+    early: Look | None = None,
 ) -> tuple[Localizer, dict[str, float]]:
     """Train a head on annotated features and leave the model and the run's records in ``out``.
 
@@ -59,6 +63,7 @@ def train_localizer(
         sola_weight: of Similarity Matching in the sum of joint training.
         protocol: how validation is scored, see ``kinoscope.evaluate``.
         resume: continue the run in ``out``.
+        early: called with the predictions of each validation, by video name.
 
     Returns:
         The model, and the scores of the last validation (``average_map``; empty without validation videos).
@@ -75,7 +80,7 @@ def train_localizer(
     features = FeatureStore(features) if isinstance(features, (str, Path)) else features
     features = features.mapped() if isinstance(features, FeatureStore) else features  # only crops are read
     data = read_training_data(training_part(annotations, train_subset), features)
-    validation = _validation(annotations, features, data, validation_subset, protocol)
+    validation = _validation(annotations, features, data, validation_subset, protocol, early)
     if sola != "none":
         refuse_adapted(data.features[data.videos[0].name])
     if sola == "two-stage":
@@ -99,7 +104,12 @@ def train_localizer(
 
 
 def _validation(
-    annotations: Annotations, features: Mapping[str, Features], data: TrainingData, subset: str | None, protocol: str
+    annotations: Annotations,
+    features: Mapping[str, Features],
+    data: TrainingData,
+    subset: str | None,
+    protocol: str,
+    early: Look | None,
 ) -> Validation | None:
     """The held-out videos that have features, and the measure; none if there are no such videos."""
     trained = {video.name for video in data.videos}
@@ -118,6 +128,8 @@ def _validation(
     def measure(predictions: Mapping[str, Sequence[Segment]]) -> dict[str, float]:
         from ..evaluate import evaluate_detection  # only validation needs the evaluator
 
+        if early is not None:
+            early(predictions)
         result = evaluate_detection(predictions, truth, protocol, subset="all")
         return {"average_map": result.average_map}
 
