@@ -91,3 +91,18 @@ def test_adapted_features_are_not_adapted_again(run: Run, extracted: Path) -> No
     done(run("adapt", "feats", "--out", "smooth", "--method", "moving-average"))
     train = ("train", "localize", "labels.csv", "--features", "smooth", "--out", "run", "--sola", "joint", *TRAINING)
     refused(run(*train), "adapted already", "kinoscope extract")
+
+
+def test_segments_with_the_labels_of_a_classifier(run: Run, extracted: Path) -> None:
+    train = ("train", "localize", "labels.csv", "--features", "feats", "--out", "run", *TRAINING)
+    done(run(*train))
+    scores = extracted / "scores.json"
+    scores.write_text(json.dumps({"results": {"2": [{"label": "dive", "score": 0.9}, {"label": "run", "score": 0.4}]}}))
+    words = ("localize", "videos/2.mp4", "--model", "run", "--min-score", 0, "-o", "out.json")
+    done(run(*words, "--fuse-classifier", "scores.json"))
+    found = read_predictions(extracted / "out.json").videos["2"].segments
+    assert {segment.label for segment in found} == {"dive", "run"} and found[0].label == "dive"
+    answer = run("localize", "videos", "--model", "run", "--fuse-classifier", "scores.json")
+    assert answer.code == 2 and "no scores of 2 of 3 videos, first '0'" in answer.err.replace("\n", " ")
+    answer = run("localize", "videos/2.mp4", "--boundaries", "--fuse-classifier", "scores.json")
+    assert answer.code == 2 and "does not go with --fuse-classifier" in answer.err.replace("\n", " ")

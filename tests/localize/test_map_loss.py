@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from kinoscope.localize.map_loss import (
 )
 from kinoscope.localize.map_network import Bmn, GTad
 from kinoscope.localize.map_options import BmnOptions, GTadOptions
-from kinoscope.localize.map_targets import boundary_targets, cell_targets
+from kinoscope.localize.map_targets import best_cells, boundary_targets, cell_targets
 
 
 def tensors(values: dict, *names: str) -> list[torch.Tensor]:
@@ -133,6 +134,23 @@ def test_classes_of_a_cell_are_those_of_the_segments_it_fits_best():
     iou, classes = cell_targets(cells, segments, torch.tensor([0, 2, 1, 1]), 3)
     assert iou.tolist() == [1.0, 0.75, 0.0]
     assert classes.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+
+
+def test_the_best_cell_of_a_segment_is_sure_also_where_rows_are_coarse():
+    map_ = CellMap(6, 3)
+    cells, valid = torch.from_numpy(map_.segments()), torch.from_numpy(map_.valid())
+    segments = torch.tensor([[0.4, 1.6], [2.0, 5.0], [0.0, 0.2], [0.0, 6.0]], dtype=torch.float64)
+    found = {tuple(cell) for cell in cells[best_cells(cells, segments, valid)].tolist()}
+    assert found == {(0.0, 2.0), (2.0, 5.0)}  # nothing stands for what is much shorter or is too long
+    assert not best_cells(cells, segments[:0], valid).any()
+    options = GTadOptions(4, 1, 6, 3, fit="windows", width=8, groups=1, graph_width=8, graph_groups=2)
+    network, mask = GTad(options), torch.ones(1, 6).bool()
+    maps = network(torch.randn(1, 6, 4), mask)
+    given = [(segments[:1] - 0.5).float()], [torch.tensor([0])]
+    published, ours = (
+        MapLoss(replace(options, best_is_sure=sure)).of(maps, mask, *given)["overlap_loss"] for sure in (False, True)
+    )
+    assert ours > 1.5 * published  # no cell has a tIoU of 0.9: only ours has a positive
 
 
 @pytest.mark.parametrize("cell", [(-0.5, 1.5), (-0.5, 0.5), (0.0, 1.0)])

@@ -29,6 +29,7 @@ EXAMPLES = """\
   kinoscope localize new.mp4 --model runs/fall -o new.json --srt new.srt --html new.html
   kinoscope localize i3d_npy/ --model runs/thumos --fps 30 --stride 4 --clip-length 16 -o new.json
   kinoscope localize lecture.mp4 --boundaries -o boundaries.json --html lecture.html
+  kinoscope localize videos/ --model runs/proposals --fuse-classifier scores.json -o segments.json
   kinoscope localize recording.ts --model runs/causal --follow
 """
 SHORT = {"output": "-o"}
@@ -52,6 +53,7 @@ def run(
     sampling: Sampling = Sampling(),
     scores: ScoreOptions = ScoreOptions(),
     changes: BoundaryOptions = BoundaryOptions(),
+    fuse_classifier: Path | None = None,
     follow: bool = False,
     wait: float = 10.0,
     online: OnlineOptions = OnlineOptions(),
@@ -77,6 +79,8 @@ def run(
         min_score: Leave what scores less out of tables, subtitles and the report (0.2 for segments with a model).
             JSON and CSV always hold everything, because evaluation needs it.
         most: Most segments or boundaries per video in tables.
+        fuse_classifier: JSON with scores of whole videos, as `recognize -o` writes: each segment is given the two most
+            probable labels of its video, with the geometric mean of both scores.
         follow: With a model whose head is causal (`train localize --causal`): watch one growing file, or standard
             input (-), and tell each segment once it is over.
         wait: Seconds without anything new after which a growing file counts as complete.
@@ -96,7 +100,7 @@ def run(
         raise OptionError(f"{_flags(OnlineOptions)} and --wait go with --follow", cure="add --follow")
     if most < 0 or (min_score is not None and not math.isfinite(min_score)):
         raise OptionError(f"most is {most} and min_score {min_score}, but must be numbers, most from 0 on")
-    _refuse_clashes(boundaries, srt, scores, changes)
+    _refuse_clashes(boundaries, srt, fuse_classifier, scores, changes)
     sources = find_sources(files, sampling)
     if model is not None and not sources.are_features:
         _refuse_beside_model(model, encoder, sampling, scores)
@@ -108,6 +112,8 @@ def run(
         detector = BoundaryDetector(sources, model, encoder, sampling, changes, device=device, runtime=runtime)
         return show_boundaries(sources, detector, wanted)
     look, made = _looker(sources, model, encoder, sampling, scores, device, runtime)
+    if fuse_classifier is not None:
+        look = _fused(look, fuse_classifier, sources)
     return _show_segments(sources, look, made, wanted)
 
 
@@ -139,7 +145,12 @@ def _follow(
     )
 
 
-def _refuse_clashes(boundaries: bool, srt: Path | None, scores: ScoreOptions, changes: BoundaryOptions) -> None:
+def _refuse_clashes(
+    boundaries: bool, srt: Path | None, fuse_classifier: Path | None, scores: ScoreOptions, changes: BoundaryOptions
+) -> None:
+    if boundaries and fuse_classifier is not None:
+        cure = "leave it out: boundaries have no labels"
+        raise OptionError("--boundaries does not go with --fuse-classifier", where=fuse_classifier, cure=cure)
     if boundaries and srt is not None:
         cure = "leave --srt out: boundaries are moments, without text and length"
         raise OptionError("--boundaries cannot be written as subtitles", where=srt, cure=cure)
@@ -192,6 +203,29 @@ def _looker(
     else:
         pipeline = Pipeline(encoder or "i3d-k400", sampling, score_options=scores, device=device, runtime=runtime)
     return pipeline.analyse, settings(pipeline)
+
+
+def _fused(look: Look, scores: Path, sources: Sources) -> Look:
+    """The same, with the labels of a classifier of whole videos.
+
+    Raises:
+        AnnotationError: a file without scores, or without those of a video.
+    """
+    from ..data.video_scores import read_video_scores
+    from ..errors import AnnotationError
+    from ..localize.fusion import fuse_segments
+
+    known = read_video_scores(scores)
+    names = {path: name for name, path in sources.paths.items()}
+    if missing := [name for name in names.values() if name not in known]:
+        problem = f"has no scores of {len(missing)} of {len(names)} videos, first {missing[0]!r}"
+        raise AnnotationError(problem, where=scores, cure="recognise all of them: kinoscope recognize … -o scores.json")
+
+    def fused(path: Path, report: Report) -> Localization:
+        found = look(path, report)
+        return replace(found, segments=fuse_segments(found.segments, known[names[path]]))
+
+    return fused
 
 
 def _show_segments(sources: Sources, look: Look, made: dict[str, str], wanted: Wanted) -> int:

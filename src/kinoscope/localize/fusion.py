@@ -5,7 +5,7 @@ Source: specification sections 1.9 and 9 (ActivityNet protocols of ActionFormer,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -54,3 +54,20 @@ def classify_segments(
     return [
         replace(segments[index[place]], label=classes[labels[place]], score=float(scores[place])) for place in order
     ]
+
+
+def fuse_segments(
+    segments: Sequence[Segment], video_scores: Mapping[str, float], *, top: int = 2, most: int = 200
+) -> list[Segment]:
+    """Segments under each of the video's ``top`` labels, best first; of equal labels the first by name.
+
+    What the segments were called is forgotten: the classifier decides. Their score becomes the geometric mean of both.
+
+    Args:
+        segments: with scores.
+        video_scores: of the whole video, by label.
+        most: segments that are kept.
+    """
+    labels = sorted(video_scores, key=lambda label: (-video_scores[label], label))
+    found = classify_segments(segments, [video_scores[label] for label in labels], labels, top=top)
+    return sorted(found, key=lambda segment: (-(segment.score or 0.0), segment.start))[:most]

@@ -1,8 +1,9 @@
 """G-TAD and BMN: features over time → how well every cell of a map fits a segment, and where segments start and end.
 
 Source: G-TAD (Xu et al., CVPR 2020), BMN (Lin et al., ICCV 2019); specification sections 2.1 and 3.1. The papers only
-propose segments, and leave the classes to a classifier of whole videos. With more than one class the last convolution
-has an output for each, which is ours: it tells which class a segment has, should it be one.
+propose segments, and leave the classes to a classifier of whole videos (``fusion.classify_segments``). With more than
+one class the last convolution has an output for each, which is ours, not the papers': it tells which class a segment
+has, should it be one.
 
 Differences: padded rows are zeros, as published, but cells that reach into them are neither trained nor proposed.
 """
