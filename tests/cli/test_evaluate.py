@@ -83,6 +83,7 @@ def test_two_files(run: Run, tmp_path: Path, truth: Path) -> None:
         (["--metrics", "frames"], "needs their rate", "add --fps"),
         (["--metrics", "frames", "--fps", "0"], "fps is 0", "rate of the frame labels"),
         (["--metrics", "ar", "--most", "0"], "must be at least 1", ""),
+        (["--metrics", "frames", "--fps", "1e9"], "fps is 1e+09, which makes", "10 to 60 a second"),
         (["--compare"], "1 files of predictions, --compare on", "give two files"),
         (["--protocol", "gebd", "--metrics", "ar"], "--protocol gebd has neither", "leave them out"),
         (["--bootstrap", "-1"], "--bootstrap is -1", "0 leaves"),
@@ -91,6 +92,12 @@ def test_two_files(run: Run, tmp_path: Path, truth: Path) -> None:
 def test_what_is_refused(run: Run, tmp_path: Path, truth: Path, more: list[str], problem: str, cure: str) -> None:
     done = run("evaluate", str(predictions(tmp_path / "p.csv", 0.1)), "--gt", str(truth), *more)
     assert done.code == 2 and problem in done.err and cure in done.err
+
+
+def test_only_map_is_compared(run: Run, tmp_path: Path, truth: Path) -> None:
+    guess = str(predictions(tmp_path / "p.csv", 0.1))
+    done = run("evaluate", guess, guess, "--gt", str(truth), "--compare", "--metrics", "ar")
+    assert done.code == 2 and "--compare compares mAP" in done.err
 
 
 def test_two_files_without_comparing(run: Run, tmp_path: Path, truth: Path) -> None:

@@ -37,7 +37,8 @@ def test_layouts(tmp_path: Path, content: Any) -> None:
 @pytest.mark.parametrize(
     "content",
     ["[", "[1]", {}, {"results": []}, {"v": []}, {"v": [0.5]}, {"v": {"run": "high"}}, {"v": {"run": -1}},
-     {"v": {"run": True}}, '{"v": {"run": NaN}}', {"results": {"v": [{"score": 1}]}}, {"v": 3}, "[" * 100000],
+     {"v": {"run": 7}}, {"v": {"run": True}}, '{"v": {"run": NaN}}', {"results": {"v": [{"score": 1}]}}, {"v": 3},
+     "[" * 100000],
 )  # fmt: skip
 def test_what_is_refused(tmp_path: Path, content: Any) -> None:
     with pytest.raises(AnnotationError):

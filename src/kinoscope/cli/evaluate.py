@@ -73,6 +73,8 @@ def run(
             raise OptionError("--protocol gebd has neither --metrics, --compare nor --html", cure="leave them out")
         return _boundaries(predictions[0], gt, protocol, subset, json, bootstrap, seed)
     if compare:
+        if metrics != "map":
+            raise OptionError(f"--compare compares mAP, but --metrics is {metrics!r}", cure="leave --metrics out")
         return _compare(predictions, gt, protocol, subset, dataset, html, json, bootstrap, seed)
     from .evaluated import chosen_metrics, headline, tell, write_page
     from .terminal import say

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..data.feature_store import FeatureStore
 from ..data.feature_time import video_duration
 from ..data.features import Features, FeatureTime, read_features
 from ..pipeline import Localization, load_head
@@ -36,12 +37,18 @@ class FeatureLocalizer:
         Raises:
             FeatureError: the file cannot be used, or by another model only.
         """
-        features = timed_to_its_end(read_features(path, self._time))
+        features = timed_to_its_end(self._read(path))
         adapted = adapt_raw(features, self._adapter)
         segments, scores = self._head.localize_with_scores(adapted or features)  # scores [T, K]
         labels = list(dict.fromkeys(segment.label for segment in segments))[:_CURVES]
         curves = {label: scores[:, self._head.classes.index(label)] for label in labels}
         return Localization(segments, features, adapted, curves)
+
+    def _read(self, path: Path) -> Features:
+        """As it lies in its folder: ``features.json`` beside it may hold its time."""
+        if path.suffix != ".npy":
+            return read_features(path, self._time)
+        return FeatureStore(path.parent, self._time)[path.stem]
 
     def settings(self) -> dict[str, str]:
         """What made the result, for the report and the result files."""

@@ -113,6 +113,7 @@ def run(
         return show_boundaries(sources, detector, wanted)
     look, made = _looker(sources, model, encoder, sampling, scores, device, runtime)
     if fuse_classifier is not None:
+        _require_proposals(model)
         look = _fused(look, fuse_classifier, sources)
     return _show_segments(sources, look, made, wanted)
 
@@ -203,6 +204,17 @@ def _looker(
     else:
         pipeline = Pipeline(encoder or "i3d-k400", sampling, score_options=scores, device=device, runtime=runtime)
     return pipeline.analyse, settings(pipeline)
+
+
+def _require_proposals(model: Path | None) -> None:
+    """Raise :class:`OptionError` unless the model finds segments of one label, which a classifier may then name."""
+    from ..engine.model_folder import CONFIG, peek_config
+
+    config = peek_config(model / CONFIG) if model is not None else None
+    classes = config.get("classes", []) if isinstance(config, dict) else []
+    if len(classes) != 1:
+        problem = "--fuse-classifier names segments of a model with one label, and this has its own"
+        raise OptionError(problem, where=model, cure="train one on labels that are all the same, such as 'action'")
 
 
 def _fused(look: Look, scores: Path, sources: Sources) -> Look:

@@ -84,6 +84,8 @@ def run(
     for remark in annotations.remarks:
         note(f"note: {remark}")
     store = FeatureStore(features, feature_time(fps, stride, clip_length), annotations.file_names())
+    if store.time is not None and not any(video.duration for video in annotations.videos.values()):
+        note("note: the labels tell no durations, so --fps and --stride were only checked against the last segments.")
     overview = Overview(html or out / "overview.html", out, annotations)
     model, scores = train_localizer(
         annotations,

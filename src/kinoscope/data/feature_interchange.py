@@ -30,7 +30,7 @@ _FORMAT = "kinoscope-npy"
 _LONGEST_ID = 13  # "v_" and the 11 characters of a YouTube id, which may begin with v_ itself
 _OWN_NETWORK = "the numbers are those of another network, so the tool's published checkpoints cannot be used"
 _TAIL = "a clip that runs over the end of the video is kept and its last frame repeated: up to one row more than theirs"
-_OWN_RATE = "clips are taken at each video's own frame rate, which the tool must know: videos.NAME.fps in features.json"
+_OWN_RATE = "clips are taken at each video's own frame rate, which the tool must know: fps in features.json"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def read_video_scores(path: str | Path) -> dict[str, dict[str, float]]:
     """Scores by video name and label.
 
     Raises:
-        AnnotationError: not such a file; scores that are no finite numbers from 0 on.
+        AnnotationError: not such a file; scores that are no probabilities.
     """
     path = Path(path)
     try:
@@ -53,8 +53,9 @@ def _scores(name: str, found: Any, labels: Any, path: Path) -> dict[str, float]:
     scores = {}
     for label, value in pairs:
         number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-        if not isinstance(label, str) or not 0 <= number < math.inf:
-            raise AnnotationError(f"{name!r} has the score {value!r} for {label!r}", where=path, cure=_CURE)
+        if not isinstance(label, str) or not 0 <= number <= 1:
+            cure = f"scores are probabilities from 0 to 1, not logits; {_CURE}"
+            raise AnnotationError(f"{name!r} has the score {value!r} for {label!r}", where=path, cure=cure)
         scores[label] = float(number)
     if not scores:
         raise AnnotationError(f"{name!r} has no scores", where=path, cure=_CURE)

@@ -20,6 +20,7 @@ from .result import DetectionResult
 
 Overlap = Literal["hull", "union"]
 F1_AT = (0.1, 0.25, 0.5)
+_MOST_FRAMES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,10 @@ def frame_labels(result: DetectionResult, fps: float) -> tuple[dict[str, NDArray
     names = np.array([*result.classes, "background"])
     ends = np.zeros(len(result.videos))
     np.maximum.at(ends, truth.video, truth.end)
+    seconds = sum(result.durations.get(name, end) for name, end in zip(result.videos, ends.tolist(), strict=True))
+    if seconds * fps > _MOST_FRAMES:
+        problem = f"fps is {fps:g}, which makes {seconds * fps:.2g} frames of {seconds:.0f} s of video"
+        raise OptionError(problem, cure=f"labels come at 10 to 60 a second; {_MOST_FRAMES:.0e} frames are the most")
     found: tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]] = ({}, {})
     for place, (table, order) in enumerate(((guess, np.argsort(guess.score, kind="stable")), (truth, None))):
         order = np.lexsort((truth.end, truth.start)) if order is None else order

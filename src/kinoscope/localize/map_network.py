@@ -1,9 +1,9 @@
 """G-TAD and BMN: features over time → how well every cell of a map fits a segment, and where segments start and end.
 
 Source: G-TAD (Xu et al., CVPR 2020), BMN (Lin et al., ICCV 2019); specification sections 2.1 and 3.1. The papers only
-propose segments, and leave the classes to a classifier of whole videos (``fusion.classify_segments``). With more than
-one class the last convolution has an output for each, which is ours, not the papers': it tells which class a segment
-has, should it be one.
+propose segments, and leave the classes to a classifier of whole videos (:func:`.fusion.classify_segments`). With more
+than one class a convolution over time answers for each at every row, and a cell has the mean of its rows, which is
+ours: it tells which class a segment has, should it be one.
 
 Differences: padded rows are zeros, as published, but cells that reach into them are neither trained nor proposed.
 """
@@ -46,7 +46,7 @@ class _MapHead(nn.Module):
         super().__init__()
         self.options = options
         channels, hidden, kernel = options.map_width, options.map_hidden, options.map_kernel
-        answers = 2 + (options.classes if options.classes > 1 else 0)
+        self.classify = CellMeans(options) if options.classes > 1 else None
         self.map_convs = nn.Sequential(
             nn.ReLU(),
             nn.Conv2d(channels, hidden, 1),
@@ -55,7 +55,7 @@ class _MapHead(nn.Module):
             nn.ReLU(),
             nn.Conv2d(hidden, hidden, kernel, padding=kernel // 2),
             nn.ReLU(),
-            nn.Conv2d(hidden, answers, 1),
+            nn.Conv2d(hidden, 2, 1),
         )
 
     def forward(self, features: Tensor, mask: Tensor) -> Maps:
@@ -68,13 +68,14 @@ class _MapHead(nn.Module):
         else:
             x = (features * mask[..., None]).transpose(1, 2)  # [B, C, T']
             x = F.pad(x, (0, self.options.rows - x.shape[2]))  # [B, C, T]
-        start, end, sampled = self._sequence(x)
-        out = self.map_convs(sampled)  # [B, 2 + K, *map]
+        rows, start, end, sampled = self._sequence(x)
+        out = self.map_convs(sampled)  # [B, 2, *map]
         regression, overlap = out[:, 0].sigmoid(), out[:, 1].sigmoid()
-        return Maps(start[:, 0], end[:, 0], regression, overlap, out[:, 2:], lengths)
+        classes = out[:, 2:] if self.classify is None else self.classify(rows)
+        return Maps(start[:, 0], end[:, 0], regression, overlap, classes, lengths)
 
-    def _sequence(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[B, C, T] → starts [B, 1, T], ends [B, 1, T], the sampled map [B, map_width, *map]."""
+    def _sequence(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """[B, C, T] → rows [B, W, T], starts [B, 1, T], ends [B, 1, T], the sampled map [B, map_width, *map]."""
         raise NotImplementedError
 
     def _resized(self, rows: Tensor) -> Tensor:
@@ -94,6 +95,28 @@ class _MapHead(nn.Module):
             raise FeatureError(problem, cure="cut the video into windows, as Localizer does")
 
 
+class CellMeans(nn.Module):
+    """Logits of every class at every row; each cell has the mean of the rows in it."""
+
+    first: Tensor
+    last: Tensor
+
+    def __init__(self, options: MapOptions) -> None:
+        super().__init__()
+        self.shape = options.cells.shape
+        self.rows = nn.Conv1d(options.width, options.classes, 3, padding=1)
+        edges = torch.from_numpy(options.cells.segments()).long().clamp(0, options.rows)
+        for name, column in (("first", 0), ("last", 1)):
+            self.register_buffer(name, edges[:, column], persistent=False)  # [N]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, W, T] → [B, K, *map]; 0 for cells without rows."""
+        sums = F.pad(self.rows(x).float().cumsum(2), (1, 0))  # [B, K, T + 1]
+        count = (self.last - self.first).clamp(min=1)
+        means = (sums[..., self.last] - sums[..., self.first]) / count  # [B, K, N]
+        return means.view(*means.shape[:2], *self.shape)
+
+
 class GTad(_MapHead):
     """G-TAD: graph convolutions over time, and SGAlign of their output and of each row's context in the graph."""
 
@@ -111,11 +134,11 @@ class GTad(_MapHead):
         )
         self.align = SampledConv(width, options.map_width, [inner, around])
 
-    def _sequence(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _sequence(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = self.base(F.relu(self.embed(x)))  # [B, W, T]
         start, end = self.start_out(self.starts(x)).sigmoid(), self.end_out(self.ends(x)).sigmoid()  # [B, 1, T]
-        x = self.graph(x)
-        return start, end, self.align(x, context(x, self.neighbours))
+        y = self.graph(x)
+        return x, start, end, self.align(y, context(y, self.neighbours))
 
 
 class Bmn(_MapHead):
@@ -138,6 +161,6 @@ class Bmn(_MapHead):
         sampling = CellSampling(options.cells, "matching", options.window, options.bins, options.samples)
         self.matching = SampledConv(width, options.map_width, [sampling])
 
-    def _sequence(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _sequence(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = self.base(x)  # [B, W, T]
-        return self.starts(x).sigmoid(), self.ends(x).sigmoid(), self.matching(self.proposal(x))
+        return x, self.starts(x).sigmoid(), self.ends(x).sigmoid(), self.matching(self.proposal(x))
