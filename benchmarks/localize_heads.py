@@ -152,7 +152,8 @@ Per cent, means over seeds 0, 1, 2; mAP at tIoU 0.3 to 0.7, AR@100 with the same
 Default options but 30 epochs, one core. Intervals: bootstrap over the test videos, the same draws in every row; "−":
 paired differences, where an interval that holds 0 shows no difference. "Online": segments of the causal head as they
 are told on a stream, never taken back; "delay": median seconds of video from a segment's end until then. Data sets as
-in the table of SoLa: GTEA and 50 Salads with features of a CNN that saw the labels of the training part."""
+in the table of SoLa: GTEA and 50 Salads with features of a CNN that saw the labels of the training part. Data sets that
+are not here were not run. G-TAD and BMN train as the others do, not by their papers' recipes."""
 
 
 def main() -> None:
