@@ -174,8 +174,8 @@ def test_bad_rows_and_heads() -> None:
 
 
 def test_a_trained_head_finds_segments_as_they_end(tmp_path) -> None:
-    annotations, features = made(8, 4)
-    trained, _ = train_localizer(annotations, features, tmp_path, replace(QUICK, causal=True, epochs=30))
+    annotations, features = made(12, 4)
+    trained, _ = train_localizer(annotations, features, tmp_path, replace(QUICK, causal=True, epochs=40))
     again = Localizer.load(tmp_path)
     assert again.network.options.causal
     found, delays = {}, []
