@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from kinoscope.errors import OptionError
 from kinoscope.evaluate import probe_counts
-from kinoscope.evaluate.probe_counts import count_answers, mean_counts, middle, resample
+from kinoscope.evaluate.bootstrap import middle
+from kinoscope.evaluate.probe_counts import count_answers, mean_counts, resample
 
 
 class Snippet(NamedTuple):

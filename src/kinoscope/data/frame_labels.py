@@ -75,8 +75,13 @@ class FrameLabels:
         return Annotations(videos, self.source, (), (*self.remarks, *remarks))
 
 
-def runs(labels: NDArray[Any]) -> Iterator[tuple[int, int, str]]:
-    """The longest stretches of one label: first frame, frame after the last, label. Shape: [F]."""
+def run_edges(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The longest stretches of one label: first frames, and frames after the last. Shape: [F] -> [S], [S]."""
     edges = np.flatnonzero(np.concatenate(([True], labels[1:] != labels[:-1], [True])))
-    for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+    return edges[:-1], edges[1:]
+
+
+def runs(labels: NDArray[Any]) -> Iterator[tuple[int, int, str]]:
+    """The same with their labels. Shape: [F]."""
+    for begin, end in zip(*(edges.tolist() for edges in run_edges(labels)), strict=True):
         yield begin, end, str(labels[begin])

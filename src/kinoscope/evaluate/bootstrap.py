@@ -26,6 +26,17 @@ class Interval(NamedTuple):
     high: float
 
 
+def middle(values: Floats, confidence: float = 0.95) -> Interval:
+    """The range of the middle ``confidence`` of the replicates; those without a score (NaN) are left out."""
+    if not 0 < confidence < 1:
+        raise OptionError(f"confidence is {confidence}, but must lie between 0 and 1", cure="0.95 is usual")
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return Interval(float("nan"), float("nan"))
+    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(low), float(high))
+
+
 @dataclass(frozen=True)
 class Replicates:
     """Scores on resampled sets of videos."""
@@ -46,9 +57,7 @@ def bootstrap_map(
         OptionError: no replicate, or a confidence not between 0 and 1.
     """
     _check(replicates, seed, confidence)
-    average = bootstrap_replicates(result, replicates, seed).map.mean(axis=1)  # [B]
-    low, high = np.quantile(average, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(low), float(high))
+    return middle(bootstrap_replicates(result, replicates, seed).map.mean(axis=1), confidence)
 
 
 @dataclass(frozen=True)
@@ -88,18 +97,17 @@ def compare_map(
         cure = "score both against one ground truth, protocol and subset"
         raise OptionError("the two results were not scored alike", cure=cure)
     names = sorted({*first.videos, *second.videos})
-    weights = _draws(len(names), replicates, seed)  # [B, V]
+    weights = draw_videos(len(names), replicates, seed)  # [B, V]
     place = {name: number for number, name in enumerate(names)}
     maps = [
         weighted_map(one, weights[:, [place[name] for name in one.videos]], seed=seed).map.mean(axis=1)
         for one in (first, second)
     ]
     gap = maps[0] - maps[1]  # [B]
-    low, high = np.quantile(gap, [(1 - confidence) / 2, (1 + confidence) / 2])
     ahead = float((gap > 0).mean() + (gap == 0).mean() / 2)
     per_class = first.ap.mean(axis=1) - second.ap.mean(axis=1)
     difference = first.average_map - second.average_map
-    return Comparison(difference, float(low), float(high), ahead, per_class, replicates, seed)
+    return Comparison(difference, *middle(gap, confidence), ahead, per_class, replicates, seed)
 
 
 def bootstrap_replicates(result: DetectionResult, replicates: int = 2000, seed: int = 0) -> Replicates:
@@ -109,7 +117,7 @@ def bootstrap_replicates(result: DetectionResult, replicates: int = 2000, seed: 
     crosses videos, so it is done once and only the sums change.
     """
     _check(replicates, seed)
-    return weighted_map(result, _draws(len(result.videos), replicates, seed), seed=seed)
+    return weighted_map(result, draw_videos(len(result.videos), replicates, seed), seed=seed)
 
 
 def _check(replicates: int, seed: int, confidence: float = 0.95) -> None:
@@ -121,7 +129,7 @@ def _check(replicates: int, seed: int, confidence: float = 0.95) -> None:
         raise OptionError(f"confidence is {confidence}, but must lie between 0 and 1", cure="0.95 is usual")
 
 
-def _draws(videos: int, replicates: int, seed: int) -> Ints:
+def draw_videos(videos: int, replicates: int, seed: int) -> Ints:
     """How often each video is drawn. Shape: [B, V]."""
     return np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=replicates)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..data.boundary_truth import BoundaryTruth
 from ..errors import AnnotationError, OptionError
-from .bootstrap import Interval
+from .bootstrap import Interval, draw_videos, middle
 from .matching import Floats
 from .result import Reason
 
@@ -156,10 +156,9 @@ def bootstrap_mean_f1(result: BoundaryResult, replicates: int = 2000, seed: int 
     if replicates < 1 or seed < 0:
         raise OptionError(f"replicates is {replicates} and seed {seed}, but must be at least 1 and 0")
     videos, distances, _ = result.counts.shape
-    weights = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=replicates)  # [B, V]
+    weights = draw_videos(videos, replicates, seed)  # [B, V]
     sums = (weights @ result.counts.reshape(videos, -1)).reshape(replicates, distances, 3)
-    low, high = np.quantile(f1_of(sums).mean(axis=1), [0.025, 0.975])
-    return Interval(float(low), float(high))
+    return middle(f1_of(sums).mean(axis=1))
 
 
 def f1_of(counts: Floats) -> Floats:

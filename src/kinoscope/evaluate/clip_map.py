@@ -22,9 +22,9 @@ from numpy.typing import ArrayLike
 
 from ..errors import AnnotationError, FeatureError, OptionError
 from ..wording import plural
-from .bootstrap import Interval
+from .bootstrap import Interval, middle
 from .matching import Bools, Floats, Ints
-from .probe_counts import Difference, middle
+from .probe_counts import Difference
 
 _CELLS_AT_ONCE = 8_000_000  # videos times replicates worked on together: bounds the memory, not the result
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import FeatureError, OptionError
-from .bootstrap import Interval
+from .bootstrap import Interval, middle
 from .matching import Floats, Ints
-from .probe_counts import Difference, middle
+from .probe_counts import Difference
 
 
 @dataclass(frozen=True)

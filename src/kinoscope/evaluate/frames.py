@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.frame_labels import BACKGROUND
+from ..data.frame_labels import BACKGROUND, run_edges
 from ..errors import AnnotationError, OptionError
-from .bootstrap import Interval
+from .bootstrap import Interval, draw_videos, middle
 from .matching import Floats, Ints
 from .result import DetectionResult
 
@@ -63,14 +63,14 @@ class FrameScores:
         if replicates < 1:
             raise OptionError(f"replicates is {replicates}, but must be at least 1", cure="2000 is usual")
         videos = len(self.videos)
-        draws = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=replicates)  # [B, V]
+        draws = draw_videos(videos, replicates, seed)  # [B, V]
         found = {
             "accuracy": 100.0 * (draws @ self.correct) / (draws @ self.frames),
             "edit": draws @ self.edits / videos,
         }
         f1 = _f1(np.einsum("bv,tvc->tbc", draws, self.counts))  # [thresholds, B]
         found |= {f"F1@{100 * at:g}": values for at, values in zip(self.thresholds, f1, strict=True)}
-        return {name: Interval(*map(float, np.quantile(each, (0.025, 0.975)))) for name, each in found.items()}
+        return {name: middle(each) for name, each in found.items()}
 
 
 def score_frames(
@@ -177,8 +177,7 @@ class Runs:
 
 def runs(labels: NDArray[Any], background: Collection[Any] = ()) -> Runs:
     """The longest stretches of one label, without those of background. Shape: [F] -> [S]."""
-    edges = np.flatnonzero(np.concatenate(([True], labels[1:] != labels[:-1], [True])))
-    begin, end = edges[:-1], edges[1:]
+    begin, end = run_edges(labels)
     kept = np.array([label not in background for label in labels[begin].tolist()], dtype=bool)
     return Runs(labels[begin][kept], begin[kept], end[kept])
 

@@ -21,10 +21,10 @@ from ..data.features import Features
 from ..data.hold_out import hold_out
 from ..data.segments import Annotations
 from ..errors import OptionError
-from .bootstrap import Interval
+from .bootstrap import Interval, middle
 from .logistic import Logistic, blocks, fit_logistic
 from .matching import Bools, Floats
-from .probe_counts import Difference, ProbeCounts, count_answers, mean_counts, measure, middle, resample
+from .probe_counts import Difference, ProbeCounts, count_answers, mean_counts, measure, resample
 from .probe_split import ProbeSplit, check_seeds, choose_split
 from .snippets import Rows, Snippets, read_snippets
 

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import OptionError
-from .bootstrap import Interval
 from .matching import Bools, Floats, Ints
 
 _REPLICATES_AT_ONCE = 500  # bounds the memory, not the result
@@ -137,14 +136,3 @@ def resample(regions: Mapping[str, ProbeCounts], replicates: int, seed: int) -> 
         for first in range(0, replicates, _REPLICATES_AT_ONCE)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def middle(values: Floats, confidence: float = 0.95) -> Interval:
-    """The range of the middle ``confidence`` of the replicates; those without one of the classes (NaN) are left out."""
-    if not 0 < confidence < 1:
-        raise OptionError(f"confidence is {confidence}, but must lie between 0 and 1", cure="0.95 is usual")
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return Interval(float("nan"), float("nan"))
-    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(low), float(high))

@@ -71,7 +71,7 @@ def render_overview_page(page: OverviewPage) -> str:
         page.title,
         page.subtitle,
         "\n".join(parts),
-        style=styles("charts", "parts", "overview"),
+        style=styles("charts", "parts", "tradeoff", "overview"),
         notes=page.notes,
         settings=page.settings,
         leads="it is written anew after each validation: load it again",
