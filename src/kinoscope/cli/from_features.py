@@ -30,6 +30,7 @@ class FeatureLocalizer:
     def __init__(self, folder: Path, time: FeatureTime | None) -> None:
         self._head, self._adapter = load_head(folder)
         self._time = time
+        self._folders: dict[Path, FeatureStore] = {}
 
     def look(self, path: Path, _report: Report | None = None) -> Localization:
         """What is in the video of a feature file.
@@ -48,7 +49,9 @@ class FeatureLocalizer:
         """As it lies in its folder: ``features.json`` beside it may hold its time."""
         if path.suffix != ".npy":
             return read_features(path, self._time)
-        return FeatureStore(path.parent, self._time)[path.stem]
+        if path.parent not in self._folders:  # a folder is searched once, not for each of its files
+            self._folders[path.parent] = FeatureStore(path.parent, self._time)
+        return self._folders[path.parent][path.stem]
 
     def settings(self) -> dict[str, str]:
         """What made the result, for the report and the result files."""
