@@ -1,5 +1,7 @@
 """Which head localises best? Every head on raw features and with SoLa inside, on real sets and on made videos.
 
+On falls also SoLa's comparison: frozen features, adapted ones, and the encoder's last block trained with the head.
+
     OMP_NUM_THREADS=1 python -m benchmarks.localize_heads --cache FOLDER [--data NAME …] [--write]
 
 One cell is one data set, one head, one way, one seed: training with default options but fewer epochs, then mAP and
@@ -22,11 +24,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.results import ROOT, Section, publish, table
+from benchmarks.results import ROOT, Section, data_folder, publish, table
 from benchmarks.sola_data import DATASETS, Dataset
+from benchmarks.urfd import SAMPLINGS
+from kinoscope.data.feature_store import FeatureStore
+from kinoscope.encoders import extract_folder
+from kinoscope.encoders.split import split_encoder
 from kinoscope.evaluate import average_recall, bootstrap_replicates, evaluate_detection
 from kinoscope.evaluate.result import DetectionResult
 from kinoscope.files import write_json
+from kinoscope.localize.end_to_end import EndToEnd, TunedFeatures
 from kinoscope.localize.localizer import Localizer
 from kinoscope.localize.online import OnlineLocalizer
 from kinoscope.localize.train import train_localizer
@@ -34,7 +41,10 @@ from kinoscope.localize.train_options import LocalizeTrainOptions
 from kinoscope.sola import load_adapter
 
 HEADS = ("actionformer", "tridet", "gtad", "bmn", "causal")
-WAYS = ("raw", "joint")
+WAYS = ("raw", "joint", "end-to-end")
+WHOLE = {"urfd lite0-change": "efficientnet-lite0-change", "urfd i3d": "i3d-k400"}
+"""Data sets whose encoder is trained, too, with ActionFormer."""
+BLOCKS = 1
 SEEDS = (0, 1, 2)
 EPOCHS = 30
 
@@ -54,7 +64,7 @@ class Cell:
     """Median seconds of the video from a segment's end to when it is told; of the online head."""
 
 
-def measure(head: str, way: str, data: Dataset, seed: int) -> dict[str, Cell]:
+def measure(head: str, way: str, data: Dataset, seed: int, using: EndToEnd | None = None) -> dict[str, Cell]:
     """Train and score; the causal head also on a stream."""
     test = data.part("testing")
     options = LocalizeTrainOptions(epochs=EPOCHS, seed=seed, validate_every=0)
@@ -63,13 +73,17 @@ def measure(head: str, way: str, data: Dataset, seed: int) -> dict[str, Cell]:
     with tempfile.TemporaryDirectory() as temporary:
         run, begin = Path(temporary, "head"), time.perf_counter()
         sola: Any = "joint" if way == "joint" else "none"
-        train_localizer(data.annotations, data.features, run, options, sola=sola, accelerator="cpu")
+        train_localizer(data.annotations, data.features, run, options, sola=sola, end_to_end=using, accelerator="cpu")
         took = time.perf_counter() - begin
         model = Localizer.load(run)
         used = {each: data.features[each] for each in test}
         if way == "joint":
             adapter = load_adapter(run / "adapter")
             used = {each: adapter.adapt(features) for each, features in used.items()}
+        if using is not None:  # what was saved is what its top now holds
+            tuned = TunedFeatures(using.encoder.top, data.features, using)
+            spec = model.features
+            used = {each: replace(tuned[each], encoder=spec.encoder, weight_hash=spec.weight_hash) for each in test}
     whole = dict(zip(test, model.localize_many([used[each] for each in test]), strict=True))
     cells = {head: _scored(whole, data, took)}
     if head == "causal" and way == "raw":
@@ -91,6 +105,16 @@ def _scored(found: dict[str, Any], data: Dataset, seconds: float) -> Cell:
     return Cell(result.average_map, recall, np.round(drawn, 5).tolist(), seconds)
 
 
+def parts_of(encoder: str, data: Dataset, cache: Path) -> EndToEnd:
+    """The encoder with its last block apart, fresh, and the maps below it."""
+    split = split_encoder(encoder, BLOCKS, SAMPLINGS[encoder], device="cpu")
+    folder = cache / "urfd" / f"{encoder}-cut-{BLOCKS}"
+    report = extract_folder(data_folder() / "urfd" / "videos", folder, split.trunk)
+    assert not report.failed, report.failed
+    store = FeatureStore(folder).mapped()
+    return EndToEnd(split, {name: store[f"{name}-cam0"] for name in data.annotations.videos})
+
+
 def cell_path(cache: Path, data: str, head: str, way: str, seed: int) -> Path:
     """Where a cell is kept."""
     return cache / "cells" / f"{re.sub('[^a-z0-9]+', '-', f'{data} {head} {way}'.lower())}-{seed}.json"
@@ -98,19 +122,26 @@ def cell_path(cache: Path, data: str, head: str, way: str, seed: int) -> Path:
 
 def run_dataset(name: str, cache: Path, seeds: tuple[int, ...], heads: tuple[str, ...]) -> None:
     """Every missing cell of a data set; the first seed of all first."""
-    wanted = [
-        (seed, head, way) for seed in seeds for head in heads for way in WAYS if (head, way) != ("causal", "joint")
-    ]
+    wanted = [(seed, head, way) for seed in seeds for head in heads for way in _ways(name, head)]
     missing = [each for each in wanted if not cell_path(cache, name, each[1], each[2], each[0]).is_file()]
     data = DATASETS[name](cache) if missing else None
     for seed, head, way in missing:
         assert data is not None
-        for kind, cell in reversed(measure(head, way, data, seed).items()):  # the one that is looked for is kept last
+        using = parts_of(WHOLE[name], data, cache) if way == "end-to-end" else None
+        for kind, cell in reversed(
+            measure(head, way, data, seed, using).items()
+        ):  # the one that is looked for is kept last
             path = cell_path(cache, name, kind, way, seed)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, vars(cell))
             told = f"mAP {cell.map:.3f}, AR@100 {cell.ar:.3f}, {cell.seconds:.0f} s"
             print(f"{name}, {kind}, {way}, seed {seed}: {told}", file=sys.stderr, flush=True)
+
+
+def _ways(name: str, head: str) -> tuple[str, ...]:
+    if head == "causal":
+        return ("raw",)
+    return WAYS if head == "actionformer" and name in WHOLE else WAYS[:2]
 
 
 def rows(name: str, cache: Path) -> list[dict[str, str]]:
@@ -129,7 +160,7 @@ def _row(head: str, way: str, cells: list[Cell], base: list[Cell] | None) -> dic
     drawn = np.mean([cell.replicates for cell in cells], axis=0)  # [2000]
     line = {
         "head": head,
-        "features": "raw" if way == "raw" else "SoLa, joint",
+        "features": {"raw": "raw", "joint": "SoLa, joint", "end-to-end": "end to end"}[way],
         "mAP": f"**{100 * np.mean([cell.map for cell in cells]):.1f}**",
         "each seed": ", ".join(f"{100 * cell.map:.1f}" for cell in cells),
         "95 %": _range(drawn),
@@ -153,7 +184,9 @@ Default options but 30 epochs, one core. Intervals: bootstrap over the test vide
 paired differences, where an interval that holds 0 shows no difference. "Online": segments of the causal head as they
 are told on a stream, never taken back; "delay": median seconds of video from a segment's end until then. Data sets as
 in the table of SoLa: GTEA and 50 Salads with features of a CNN that saw the labels of the training part. Data sets that
-are not here were not run. G-TAD and BMN train as the others do, not by their papers' recipes."""
+are not here were not run. G-TAD and BMN train as the others do, not by their papers' recipes. "End to end": the
+encoder's last block (a 1×1 convolution of EfficientNet-Lite0, Mixed_5c of I3D) learns with the head, at a tenth of its
+rate."""
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from .encoders.sampling import Runtime
 from .engine.model_folder import CONFIG, peek_config
 from .errors import DamagedVideoWarning, OptionError, WeightError
 from .localize.from_scores import ScoreOptions, segments_from_scores
-from .localize.localizer import ADAPTER, Localizer
+from .localize.localizer import ADAPTER, ENCODER, Localizer
 from .sola import Adapter, load_adapter
 from .sola.adapter import is_adapted, raw_encoder
 
@@ -172,7 +172,8 @@ def load_localizer(folder: str | Path, *, device: str = "auto", runtime: Runtime
             where=folder,
             cure="localise from features of the same tool, with kinoscope.localize.Localizer",
         )
-    spec = _encoder_of(folder, raw_encoder(name))
+    own = folder / ENCODER
+    spec = encoder_spec(str(own)) if own.is_dir() else _encoder_of(folder, raw_encoder(name))
     if name == raw_encoder(name) and head.features.weight_hash not in ("", spec.weights.hash):  # else the adapter tells
         problem = f"was trained on features of {name!r} with other weights ({head.features.weight_hash})"
         raise WeightError(problem, where=folder, cure="extract the features again, and train on them")

@@ -110,3 +110,23 @@ def test_segments_with_the_labels_of_a_classifier(run: Run, extracted: Path) -> 
     done(run("train", "localize", "labels.csv", "--features", "feats", "--out", "many", *TRAINING))
     answer = run("localize", "videos/2.mp4", "--model", "many", "--fuse-classifier", "scores.json")
     assert answer.code == 2 and "names segments of a model with one label" in answer.err.replace("\n", " ")
+
+
+def test_end_to_end(run: Run, here: Path) -> None:
+    done(run("extract", "videos", "--encoder", "tiny-lite", "--out", "feats"))
+    train = ("train", "localize", "labels.csv", "--features", "feats", "--out", "run", *TRAINING)
+    refused(run(*train, "--end-to-end", 1), "looks at the videos again", "--videos")
+    refused(run(*train, "--videos", "videos"), "go with --end-to-end")
+    refused(run(*train, "--end-to-end", 1, "--videos", "feats"), "holds no videos")
+    refused(run(*train, "--end-to-end", 99, "--videos", "videos"), "choose from 1 to 17")
+    refused(run(*train, "--end-to-end", 1, "--videos", "videos/0.mp4"), "no video for 2 of 3 feature files")
+    answer = run(*train, "--end-to-end", 1, "--videos", "videos")
+    assert "Encoder, trained with the head → run/encoder" in done(answer) and "MB in run/maps" in answer.err
+    assert len([path for path in files_below(here / "run" / "maps") if path.endswith(".safetensors")]) == 3
+    done(run(*train, "--end-to-end", 1, "--videos", "videos", "--resume"))
+    refused(run(*train, "--end-to-end", 2, "--videos", "videos", "--resume"), "trained_blocks was 1, now 2")
+    done(run("localize", "videos/2.mp4", "--model", "run", "--min-score", 0, "-o", "out.json"))
+    assert read_predictions(here / "out.json").videos["2"].segments
+    refused(run("localize", "feats", "--model", "run"), "features come from encoder 'tiny-lite'")
+    done(run("extract", "videos", "--encoder", "run", "--out", "tuned"))
+    refused(run(*train[:3], "--features", "feats", "--out", "run"), "already holds a run")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinoscope.encoders import Encoder, EncoderSpec, catalog, encoder
+from kinoscope.encoders.efficientnet_lite import EfficientNetLite
 from kinoscope.encoders.package_files import PackageFile
 from kinoscope.encoders.weights import FolderWeights, Weights, load_weights
 
@@ -41,6 +42,16 @@ class TinyClips(nn.Module):
         return 9 * self.classifier(features)  # far enough apart for segments
 
 
+class Lite(EfficientNetLite):
+    """A real network, with weights that leave something of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d) and not layer.weight.is_meta:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+
+
 def _spec(name: str, network: type[nn.Module], width: int, **values: object) -> EncoderSpec:
     weights = Weights(PackageFile(f"{name}==1", "0" * 64, f"{name}/{name}.pth", name[5:6] * 64, "MIT"), dict)
     return EncoderSpec(
@@ -59,7 +70,9 @@ def _spec(name: str, network: type[nn.Module], width: int, **values: object) -> 
 FRAMES = _spec("tiny-frames", TinyFrames, 6, fps=8.0, clip_length=1, stride=1, per_frame=True)
 CHANGE = _spec("tiny-change", TinyFrames, 12, fps=8.0, clip_length=2, stride=1, per_frame=True)
 CLIPS = _spec("tiny-clips", TinyClips, 5, fps=10.0, clip_length=8, stride=4, labels="kinetics400")
-SPECS = {spec.name: spec for spec in (FRAMES, CHANGE, CLIPS)}
+LITE = _spec("tiny-lite", Lite, 2560, fps=8.0, clip_length=2, stride=1, per_frame=True)
+"""For what looks into a network."""
+SPECS = {spec.name: spec for spec in (FRAMES, CHANGE, CLIPS, LITE)}
 
 
 def built(spec: EncoderSpec, seed: int = 0) -> Encoder:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..data.boundaries import FORMAT, Boundary, write_boundaries_csv, write_boundaries_json
 from ..data.features import Features, read_features
@@ -18,7 +18,7 @@ from ..localize.boundaries import BoundaryOptions, Novelty, boundaries_from_nove
 from ..pipeline import load_head, load_localizer
 from .from_features import adapt_raw, timed_to_its_end
 from .outputs import Wanted, report_end
-from .sources import Report, Sources, look_into
+from .sources import Jobs, Report, Sources, look_into
 
 if TYPE_CHECKING:
     from ..encoders import Encoder
@@ -114,12 +114,17 @@ class BoundaryDetector:
         return {**circumstances(), **made}
 
 
-def show_boundaries(sources: Sources, detector: BoundaryDetector, wanted: Wanted) -> int:
+def detector_look(*arguments: Any, **options: Any) -> Callable[[Path, Report], FoundBoundaries]:
+    """The look of a :class:`BoundaryDetector`, for other processes."""
+    return BoundaryDetector(*arguments, **options).look
+
+
+def show_boundaries(sources: Sources, detector: BoundaryDetector, wanted: Wanted, jobs: Jobs) -> int:
     """Find boundaries and write, print and draw them; returns the exit code."""
     from .pages import boundary_page, write_pages
     from .terminal import print_json
 
-    found, failed = look_into(sources, detector.look, "Looking for boundaries")
+    found, failed = look_into(sources, detector.look, "Looking for boundaries", jobs)
     made = detector.settings()
     everything = {name: each.boundaries for name, each in found.items()}
     shown = {name: wanted.enough(boundaries) for name, boundaries in everything.items()}

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ..data.segments import Segment
     from ..pipeline import Localization
     from .outputs import Wanted
-    from .sources import Report, Sources
+    from .sources import Jobs, Report, Sources
 
     Look = Callable[[Path, Report], Localization]
 
@@ -57,6 +58,7 @@ def run(
     follow: bool = False,
     wait: float = 10.0,
     online: OnlineOptions = OnlineOptions(),
+    jobs: int = 1,
     device: str = "auto",
     runtime: Runtime = "auto",
 ) -> int:
@@ -84,14 +86,17 @@ def run(
         follow: With a model whose head is causal (`train localize --causal`): watch one growing file, or standard
             input (-), and tell each segment once it is over.
         wait: Seconds without anything new after which a growing file counts as complete.
+        jobs: Videos at a time, each in a process of its own with its share of the cores.
         encoder: Encoder to use without a model; i3d-k400 if not given, efficientnet-lite0-change for boundaries.
         device: cpu, cuda, ...; auto takes a GPU if there is one.
         runtime: What computes on a CPU; auto takes OpenVINO if it is installed.
     """
-    from .boundaries import BoundaryDetector, show_boundaries
+    from .boundaries import BoundaryDetector, detector_look, show_boundaries
     from .outputs import Wanted, check_writable, subtitle_paths
-    from .sources import find_sources
+    from .sources import Jobs, find_sources
 
+    if follow and jobs != 1:
+        raise OptionError("--jobs does not go with --follow", cure="leave --jobs out: one stream is one process")
     if follow:
         return _follow(
             files, model, online, wait, boundaries or csv or srt or html, min_score, json, output, device, runtime
@@ -109,13 +114,15 @@ def run(
     least = LEAST_SCORE if model is not None and not boundaries else 0.0
     wanted = Wanted(output, csv, srt, html, json, least if min_score is None else min_score, most)
     if boundaries:
-        detector = BoundaryDetector(sources, model, encoder, sampling, changes, device=device, runtime=runtime)
-        return show_boundaries(sources, detector, wanted)
+        wish = (sources, model, encoder, sampling, changes)
+        several = Jobs(jobs, partial(detector_look, *wish, device=device, runtime=runtime))
+        return show_boundaries(sources, BoundaryDetector(*wish, device=device, runtime=runtime), wanted, several)
     look, made = _looker(sources, model, encoder, sampling, scores, device, runtime)
     if fuse_classifier is not None:
         _require_proposals(model)
         look = _fused(look, fuse_classifier, sources)
-    return _show_segments(sources, look, made, wanted)
+    again = partial(_look, sources, model, encoder, sampling, scores, fuse_classifier, device, runtime)
+    return _show_segments(sources, look, made, wanted, Jobs(jobs, again))
 
 
 def _follow(
@@ -206,6 +213,21 @@ def _looker(
     return pipeline.analyse, settings(pipeline)
 
 
+def _look(
+    sources: Sources,
+    model: Path | None,
+    encoder: str | None,
+    sampling: Sampling,
+    scores: ScoreOptions,
+    fuse_classifier: Path | None,
+    device: str,
+    runtime: Runtime,
+) -> Look:
+    """The same once more, in another process."""
+    look, _made = _looker(sources, model, encoder, sampling, scores, device, runtime)
+    return look if fuse_classifier is None else _fused(look, fuse_classifier, sources)
+
+
 def _require_proposals(model: Path | None) -> None:
     """Raise :class:`OptionError` unless the model finds segments of one label, which a classifier may then name."""
     from ..engine.model_folder import CONFIG, peek_config
@@ -240,14 +262,14 @@ def _fused(look: Look, scores: Path, sources: Sources) -> Look:
     return fused
 
 
-def _show_segments(sources: Sources, look: Look, made: dict[str, str], wanted: Wanted) -> int:
+def _show_segments(sources: Sources, look: Look, made: dict[str, str], wanted: Wanted, jobs: Jobs) -> int:
     """Find segments and write, print and draw them; returns the exit code."""
     from .outputs import as_json, report_end, subtitle_paths, write_results
     from .pages import video_page, write_pages
     from .sources import look_into
     from .terminal import print_json
 
-    found, failed = look_into(sources, look, "Localising")
+    found, failed = look_into(sources, look, "Localising", jobs)
     everything = {name: each.segments for name, each in found.items()}
     shown = {name: wanted.enough(segments) for name, segments in everything.items()}
     write_results(everything, made, output=wanted.output, csv=wanted.csv)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import pickle
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..data.features import FeatureTime
 from ..data.segments import VIDEO_SUFFIXES
 from ..encoders.sampling import Sampling
 from ..errors import KinoscopeError, OptionError, OutputError
+from ..video.opening import usable_cores
 from .outputs import named_features, named_videos
 from .times import feature_time
 
@@ -56,14 +59,28 @@ def find_sources(files: Sequence[Path], sampling: Sampling) -> Sources:
     return Sources(named_features(files), True, time)
 
 
+@dataclass(frozen=True)
+class Jobs:
+    """Several processes, each with an eye of its own and its share of the cores."""
+
+    number: int
+    make: Callable[[], Callable[[Path, Report], Any]]
+    """Makes in each process what looks into a file; it travels there as a pickle."""
+
+    def __post_init__(self) -> None:
+        if self.number < 1:
+            raise OptionError(f"jobs is {self.number}, but must be 1 or more", cure="leave it out for one at a time")
+
+
 def look_into(
-    sources: Sources, look: Callable[[Path, Report], Found], title: str
+    sources: Sources, look: Callable[[Path, Report], Found], title: str, jobs: Jobs | None = None
 ) -> tuple[dict[str, Found], dict[Path, KinoscopeError]]:
     """What ``look`` found, by name, and the files that failed; these stop the others only if nothing else is left.
 
     Args:
         look: takes a path, and what is to be called with the seconds of video done; for features the latter is idle.
         title: of the progress bar.
+        jobs: more than one: that many processes look, not this one.
     """
     from ..progress import progress
 
@@ -76,18 +93,58 @@ def look_into(
             failed[path] = error
     found: dict[str, Found] = {}
     with progress(title, sum(sizes.values())) as report:
-        for name in sizes:
-            try:
-                found[name] = look(sources.paths[name], report)
-            except OutputError:
-                raise
-            except KinoscopeError as error:
-                failed[sources.paths[name]] = error
-            if sources.are_features:
-                report(1.0)
+        for name, result in _results(sources, list(sizes), look, report, jobs):
+            if isinstance(result, OutputError):
+                raise result
+            if isinstance(result, KinoscopeError):
+                failed[sources.paths[name]] = result
+            else:
+                found[name] = result
+            if sources.are_features or _several(jobs, sizes):
+                report(sizes[name])
+    found = {name: found[name] for name in sizes if name in found}  # in the order of the files
     if not found:
         raise next(iter(failed.values()))
     return found, failed
+
+
+def _several(jobs: Jobs | None, sizes: Collection[str]) -> bool:
+    return jobs is not None and jobs.number > 1 and len(sizes) > 1
+
+
+def _results(
+    sources: Sources,
+    names: list[str],
+    look: Callable[[Path, Report], Found],
+    report: Report,
+    jobs: Jobs | None,
+) -> Iterator[tuple[str, Found | KinoscopeError]]:
+    """What was found in each file, as it comes."""
+    from ..clips.parallel import in_parallel
+
+    if not _several(jobs, names):
+        idle: Report = (lambda _seconds: None) if sources.are_features else report
+        yield from in_parallel(look, {name: (sources.paths[name], idle) for name in names}, 1)
+        return
+    assert jobs is not None
+    threads = max(1, usable_cores() // min(jobs.number, len(names)))
+    make = pickle.dumps(jobs.make)
+    yield from in_parallel(_look_elsewhere, {name: (make, threads, sources.paths[name]) for name in names}, jobs.number)
+
+
+def _look_elsewhere(make: bytes, threads: int, path: Path) -> Any:
+    """In another process: look into one file, and stop if nobody waits for it."""
+    from ..clips.parallel import stop_if_unwanted
+
+    return _eye(make, threads)(path, lambda _seconds: stop_if_unwanted())
+
+
+@cache
+def _eye(make: bytes, threads: int) -> Callable[[Path, Report], Any]:
+    import torch
+
+    torch.set_num_threads(threads)
+    return pickle.loads(make)()  # type: ignore[no-any-return]
 
 
 def _seconds(path: Path) -> float:

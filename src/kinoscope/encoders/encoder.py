@@ -17,6 +17,8 @@ from .sampling import Runtime
 from .trained import PerChannel
 from .weights import FolderWeights, load_weights
 
+_NO_OPENVINO = "runtime openvino goes with neither bf16 nor a GPU"
+
 
 class Encoder(nn.Module):
     """A network with frozen weights that turns clips into features.
@@ -101,23 +103,41 @@ def load_encoder(
     """
     spec = encoder_spec(name)
     chosen = choose_device(device)
-    if runtime == "openvino" and (bf16 or chosen.type != "cpu"):
-        raise OptionError(
-            "runtime openvino goes with neither bf16 nor a GPU", cure="add --device cpu, or use runtime torch"
-        )
-    network = _network(spec)
+    if runtime == "openvino" and bf16:
+        raise OptionError(_NO_OPENVINO, cure="add --device cpu, or use runtime torch")
+    if bf16:
+        network: nn.Module = _InBfloat16(_faster(_network(spec), spec).to(chosen), chosen)
+    else:
+        network = placed(_network(spec), spec.weights.name, spec, device=device, runtime=runtime)
+    return Encoder(spec, network).eval()
+
+
+def placed(network: nn.Module, name: str, spec: EncoderSpec, *, device: str, runtime: Runtime) -> nn.Module:
+    """A network in evaluation mode where it is to compute, and with what; see :func:`load_encoder`.
+
+    Args:
+        name: names what OpenVINO caches of it; it must change with the weights.
+
+    Raises:
+        OptionError: options that do not go together.
+    """
+    chosen = choose_device(device)
+    if runtime == "openvino" and chosen.type != "cpu":
+        raise OptionError(_NO_OPENVINO, cure="add --device cpu, or use runtime torch")
     if runtime == "auto":
-        runtime = "openvino" if chosen.type == "cpu" and not bf16 and find_spec("openvino") else "torch"
+        runtime = "openvino" if chosen.type == "cpu" and find_spec("openvino") else "torch"
     if runtime == "openvino":
         from .openvino import OpenVinoNetwork
 
-        network = OpenVinoNetwork(network, name=spec.weights.name)
-    elif spec.per_frame:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # depthwise: 1.6 times faster
-    network = network.to(chosen)
-    if bf16:
-        network = _InBfloat16(network, chosen)
-    return Encoder(spec, network).eval()
+        return OpenVinoNetwork(network, name=name)
+    return _faster(network, spec).to(chosen)
+
+
+def _faster(network: nn.Module, spec: EncoderSpec) -> nn.Module:
+    """The same network in the memory layout that suits it."""
+    if not spec.per_frame:
+        return network
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # depthwise: 1.6 times faster
 
 
 def _network(spec: EncoderSpec) -> nn.Module:

@@ -166,6 +166,21 @@ class I3DBackbone(nn.Sequential):
         self.width = inputs
 
 
+class PairMean(nn.Module):
+    """The mean over places, and over the averages of neighbouring moments.
+
+    The published logits are the mean over time of a linear layer on a 2-frame average; the mean of those averages is
+    taken here first, so that ``classify(forward(clip))`` equals them.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: [B, C, T, H, W] -> [B, C]."""
+        x = x.mean(dim=(3, 4))  # [B, C, T]
+        if x.shape[2] > 1:
+            x = (x[:, :, :-1] + x[:, :, 1:]) / 2  # [B, C, T - 1]
+        return x.mean(dim=2)
+
+
 class I3D(nn.Module):
     """I3D with its classifier.
 
@@ -182,15 +197,8 @@ class I3D(nn.Module):
         self.logits = nn.Conv3d(self.width, classes, kernel_size=1)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Pooled feature. Shape: [B, 3, T, H, W], values in [-1, 1] -> [B, 1024].
-
-        The published logits are the mean over time of a linear layer on a 2-frame average; the mean of those
-        averages is taken here first, so that ``classify(forward(clip))`` equals them.
-        """
-        x = self.features(clip).mean(dim=(3, 4))  # [B, 1024, T/8]
-        if x.shape[2] > 1:
-            x = (x[:, :, :-1] + x[:, :, 1:]) / 2  # [B, 1024, T/8 - 1]
-        return x.mean(dim=2)  # [B, 1024]
+        """Pooled feature. Shape: [B, 3, T, H, W], values in [-1, 1] -> [B, 1024]."""
+        return PairMean()(self.features(clip))
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits of pooled features. Shape: [B, 1024] -> [B, K]."""

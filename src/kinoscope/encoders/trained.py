@@ -1,7 +1,8 @@
 """Encoders that a user trained or converted: a folder with ``model.safetensors`` and ``config.json``; no pickle.
 
 A run of co-training has one such folder per stream, ``rgb`` and ``flow``; the run itself stands for ``rgb``. A
-recogniser that was trained whole, or converted, has its encoder in the folder ``encoder`` and stands for it.
+recogniser that was trained whole, or converted, and a localiser that was trained end to end (:mod:`.tuned`) have their
+encoder in the folder ``encoder`` and stand for it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
-from ..engine.model_folder import CONFIG, MAKE_ANEW, WEIGHTS, read_config, save_weights
+from ..engine.model_folder import CONFIG, MAKE_ANEW, WEIGHTS, peek_config, read_config, save_weights
 from ..errors import OptionError, WeightError
 from ..files import sha256_of, write_json
 from ..video.flow.encoding import Algorithm, FlowSettings
@@ -166,7 +167,8 @@ def folder_weights(folder: str | Path) -> FolderWeights:
     if not path.is_file():
         raise WeightError(f"has no {WEIGHTS}", where=path.parent, cure=MAKE_ANEW)
     digest = sha256_of(path)
-    if read_config(path.parent, KIND, VERSION, _GIVE_ONE).get("weights", digest) != digest:
+    config = peek_config(path.parent / CONFIG)
+    if isinstance(config, dict) and config.get("weights", digest) != digest:
         raise WeightError(f"is not the file that {CONFIG} was written with", where=path, cure=MAKE_ANEW)
     return FolderWeights(path, digest[:16])
 

@@ -23,6 +23,8 @@ from .options import DecodeOptions, options_from_dict
 
 ADAPTER = "adapter"
 """Folder inside a trained model that holds the adapter of its features, if they are adapted."""
+ENCODER = "encoder"
+"""Folder inside a model that was trained end to end; it holds the encoder, whose last blocks learned with the head."""
 
 KIND, VERSION = "localizer", 1
 _GIVE_ONE = "give a localisation model: the folder that `kinoscope train localize` wrote"

@@ -87,7 +87,7 @@ class LocalizeTask(Task):
         self.averaged: list[tuple[nn.Module, nn.Module]] = [(self.average, self.head)]
         self.localizer = Localizer(self.average, data.classes, data.spec, decoding)
         self.networks = {"head": HeadWithLoss(self.head, options), "average": self.average}
-        self.optimizers = {"head": AdamW(_groups(self.head, options.weight_decay), lr=options.learning_rate)}
+        self.optimizers = {"head": AdamW(decay_groups(self.head, options.weight_decay), lr=options.learning_rate)}
 
     def __len__(self) -> int:
         return len(self.data.videos)
@@ -134,7 +134,8 @@ class LocalizeTask(Task):
             decay = min(decay, (1 + step) / (10 + step))
         for average, network in self.averaged:
             for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-                mean.lerp_(value, 1 - decay)
+                if mean.is_floating_point():  # batch norms also count
+                    mean.lerp_(value, 1 - decay)
 
     def validate(self) -> dict[str, float]:
         """Score the averaged model on the validation videos."""
@@ -168,9 +169,9 @@ class LocalizeTask(Task):
         return self.localizer
 
 
-def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Weight decay for the weights of convolutions, none for biases, norms and scales."""
-    kinds = (nn.Conv1d, nn.Conv2d, SampledConv)
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, SampledConv)
     decayed = [module.weight for module in network.modules() if isinstance(module, kinds)]
     chosen = {id(parameter) for parameter in decayed}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in chosen]

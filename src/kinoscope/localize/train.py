@@ -1,6 +1,6 @@
 """Training a localisation head on features: one call that does it all, with SoLa before the head or inside it.
 
-Not supported: training through the encoder, external class scores, more than one feature file per video.
+Not supported: external class scores, more than one feature file per video.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from ..data.features import Features
 from ..data.segments import Annotations, Segment
 from ..data.training_part import training_part
 from ..engine import LoopOptions, fit
+from ..errors import OptionError
 from ..sola.adapter import refuse_adapted
 from ..sola.options import SolaOptions
+from .end_to_end import EndToEnd, EndToEndTask
 from .joint import JointTask
 from .localizer import Localizer
 from .options import DecodeOptions
@@ -37,6 +39,7 @@ def train_localizer(
     sola: SolaMode = "none",
     sola_options: SolaOptions = SolaOptions(),
     sola_weight: float = 1.0,
+    end_to_end: EndToEnd | None = None,
     decoding: DecodeOptions | None = None,
     train_subset: str | None = None,
     validation_subset: str | None = None,
@@ -61,6 +64,8 @@ def train_localizer(
             left in ``out/adapter`` (see ``kinoscope.sola.load_adapter``), and the model takes adapted features.
         sola_options: of the adapter.
         sola_weight: of Similarity Matching in the sum of joint training.
+        end_to_end: the encoder of ``features`` in two parts, whose last blocks are trained with the head. The trained
+            encoder is left in ``out/encoder``, and the model takes its features.
         protocol: how validation is scored, see ``kinoscope.evaluate``.
         resume: continue the run in ``out``.
         early: called with the predictions of each validation, by video name.
@@ -76,17 +81,21 @@ def train_localizer(
 
     get_protocol(protocol)  # a wrong name is told before hours of training, not after
     check_sola(sola, sola_options, sola_weight)
+    if end_to_end is not None and sola != "none":
+        raise OptionError(f"the encoder is trained end to end, but sola is {sola!r}", cure="choose one of the two")
     options = options or LocalizeTrainOptions()
     features = FeatureStore(features) if isinstance(features, (str, Path)) else features
     features = features.mapped() if isinstance(features, FeatureStore) else features  # only crops are read
     data = read_training_data(training_part(annotations, train_subset), features)
     validation = _validation(annotations, features, data, validation_subset, protocol, early)
-    if sola != "none":
+    if sola != "none" or end_to_end is not None:
         refuse_adapted(data.features[data.videos[0].name])
     if sola == "two-stage":
         data = adapt_first(data, out, sola_options, seed=options.seed, resume=resume, accelerator=accelerator)
         validation = validation and replace(validation, features=data.features)
     task = LocalizeTask(data, options, decoding=decoding, validation=validation)
+    if end_to_end is not None:
+        task = EndToEndTask(data, options, end_to_end, decoding=decoding, validation=validation)
     if sola in ("joint", "unified"):
         weight = sola_weight if sola == "joint" else 0.0
         task = JointTask(data, options, sola_options, weight, decoding=decoding, validation=validation)
