@@ -21,6 +21,8 @@ ADAPTER_FOLDER = "sola-adapter"
 """Beside adapted features lies the adapter that made them, in a folder of this name."""
 
 _SUFFIXES = (".safetensors", ".npy")
+_FOREIGN = (".npz", ".pkl", ".pickle", ".pt", ".h5", ".hdf5", ".mat")
+"""What other tools keep features in, and we do not read."""
 
 
 class FeatureStore(Mapping[str, Features]):
@@ -67,6 +69,7 @@ class FeatureStore(Mapping[str, Features]):
             self._paths[name] = path
             self._by_last[Path(name).name].append(name)
         if not self._paths:
+            refuse_foreign(self.folder)
             raise FeatureError(
                 "holds no feature files (.safetensors or .npy)",
                 where=self.folder,
@@ -239,6 +242,22 @@ def feature_files(folder: str | Path) -> list[Path]:
         if path.suffix in _SUFFIXES and not hidden and not path.is_dir():
             found.append(path)
     return found
+
+
+def refuse_foreign(path: str | Path) -> None:
+    """Raise :class:`FeatureError` where a file, or a folder, holds what are features of another kind than we read."""
+    path = Path(path)
+    inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+    found = [each for each in inside if each.suffix.lower() in _FOREIGN and each.is_file()]
+    if not found:
+        return
+    suffix = found[0].suffix
+    what = f"holds {suffix} files" if path.is_dir() else f"is a {suffix} file"
+    known = "features are read from .safetensors (with their time) and .npy, one array [T, C] for each video"
+    cure = "save each array as NAME.npy"
+    if suffix.lower() == ".npz":
+        cure += f": numpy.save('{found[0].stem}.npy', numpy.load('{found[0].name}')[KEY])"
+    raise FeatureError(f"{what}, but {known}", where=path, cure=cure)
 
 
 def feature_path(folder: str | Path, name: str) -> Path:
