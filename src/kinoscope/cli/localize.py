@@ -96,6 +96,9 @@ def run(
         return _follow(
             files, model, online, wait, boundaries or csv or srt or html, min_score, json, output, device, runtime
         )
+    if Path("-") in files:
+        cure = "add --follow, and a --model whose head is causal (kinoscope train localize … --causal)"
+        raise OptionError("- is standard input, which is watched with --follow only", cure=cure)
     if online != OnlineOptions() or wait != 10.0:
         raise OptionError(f"{_flags(OnlineOptions)} and --wait go with --follow", cure="add --follow")
     if most < 0 or (min_score is not None and not math.isfinite(min_score)):
