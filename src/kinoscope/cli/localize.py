@@ -27,7 +27,7 @@ EXAMPLES = """\
   kinoscope localize match.mp4 --html match.html
   kinoscope localize videos/ -o segments.json --csv segments.csv
   kinoscope localize new.mp4 --model runs/fall -o new.json --srt new.srt --html new.html
-  kinoscope localize i3d_npy/ --model runs/thumos --fps 30 --stride 4 --clip-length 16 -o new.json
+  kinoscope localize i3d_npy/ --model runs/thumos -o new.json
   kinoscope localize lecture.mp4 --boundaries -o boundaries.json --html lecture.html
   kinoscope localize videos/ --model runs/proposals --fuse-classifier scores.json -o segments.json
   kinoscope localize recording.ts --model runs/causal --follow
@@ -67,7 +67,7 @@ def run(
 
     Args:
         files: Videos, or folders of videos. With --model or --boundaries features are taken, too: .safetensors, or
-            .npy of other tools, whose time is given with --fps, --stride and --clip-length.
+            .npy of other tools, with their time in --fps, --stride and --clip-length (the model's own if not given).
         model: Folder of a model that `kinoscope train localize` wrote.
         boundaries: Find moments of change instead of segments; this needs no labels and no training. With --model
             they are found in its features, after its adapter.
