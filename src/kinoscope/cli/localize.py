@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..encoders.sampling import Runtime, Sampling
 from ..errors import OptionError
+from ..files import sha256_of
 from ..localize.boundaries import BoundaryOptions
 from ..localize.from_scores import ScoreOptions
 from ..localize.online_options import OnlineOptions
@@ -118,6 +119,7 @@ def run(
     if fuse_classifier is not None:
         _require_proposals(model)
         look = _fused(look, fuse_classifier, sources)
+        made = {**made, "classifier": _classifier(fuse_classifier)}
     return _show_segments(sources, look, made, wanted)
 
 
@@ -241,6 +243,13 @@ def _fused(look: Look, scores: Path, sources: Sources) -> Look:
         return replace(found, segments=fuse_segments(found.segments, known[names[path]]))
 
     return fused
+
+
+def _classifier(scores: Path) -> str:
+    """How segments were named, for the report and the result files: without it a number cannot be compared."""
+    from ..localize.fusion import FUSION
+
+    return f"{scores.name} (SHA-256 {sha256_of(scores)[:16]}): {FUSION}"
 
 
 def _show_segments(sources: Sources, look: Look, made: dict[str, str], wanted: Wanted) -> int:
