@@ -153,7 +153,8 @@ def _compare(
     if not bootstrap:
         raise OptionError("--compare draws videos, but --bootstrap is 0", cure="2000 is usual")
     from ..evaluate import compare_map
-    from .evaluated import basis, compared, write_page
+    from .evaluated import basis, write_page
+    from .evaluated_pair import compared
     from .terminal import say
 
     first, second = (_score(path, gt, protocol, subset, dataset) for path in files)
