@@ -19,6 +19,7 @@ from .arnet.model import KIND as ARNET
 from .arnet.model import AdaptiveRecognizer, load_adaptive
 from .bert3d.recognizer import KIND as RECOGNIZER
 from .bert3d.recognizer import TrainedRecognizer, load_recognizer
+from .data.feature_spec import FeatureSpec
 from .data.features import Features
 from .data.segments import Segment
 from .encoders import Encoder, EncoderSpec, Sampling, encoder_spec, load_encoder
@@ -170,7 +171,7 @@ def load_localizer(folder: str | Path, *, device: str = "auto", runtime: Runtime
         raise WeightError(
             "was trained on features whose encoder is not known",
             where=folder,
-            cure="localise from features of the same tool, with kinoscope.localize.Localizer",
+            cure=f"give it feature files of the same tool: kinoscope localize FEATURES --model {folder}",
         )
     own = folder / ENCODER
     spec = encoder_spec(str(own)) if own.is_dir() else _encoder_of(folder, raw_encoder(name))
@@ -181,6 +182,15 @@ def load_localizer(folder: str | Path, *, device: str = "auto", runtime: Runtime
     return Pipeline(spec.name, sampling, head=head.to("cpu"), adapter=adapter, device=device, runtime=runtime)
 
 
+def reads_videos(features: FeatureSpec) -> bool:
+    """Whether a model that takes ``features`` can be given videos: their encoder is known, and at hand."""
+    name = raw_encoder(features.encoder)
+    try:
+        return bool(name) and encoder_spec(name) is not None
+    except (OptionError, WeightError):
+        return False
+
+
 def _encoder_of(folder: Path, name: str) -> EncoderSpec:
     """The encoder that the features of the model in ``folder`` came from."""
     try:
@@ -189,8 +199,8 @@ def _encoder_of(folder: Path, name: str) -> EncoderSpec:
         raise WeightError(
             f"was trained on features of {name!r}, which Kinoscope does not have",
             where=folder,
-            cure="if that is a folder, put it back, or start where its path leads to it; else localise from features "
-            "of the same tool, with kinoscope.localize.Localizer",
+            cure="if that is a folder, put it back, or start where its path leads to it; else give it feature "
+            f"files of the same tool: kinoscope localize FEATURES --model {folder}",
         ) from error
 
 

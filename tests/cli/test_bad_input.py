@@ -215,9 +215,12 @@ def test_npy_folders_need_their_time(run: Run, here: Path) -> None:
     train = ("train", "localize", "labels.csv", "--features", "npy", "--out", "run", *TRAINING)
     refused(run(*train), "a .npy file has no time", "--fps")
     refused(run(*train, "--fps", 8), "--stride and --clip-length")
-    refused(run(*train, "--fps", 0, "--stride", 1, "--clip-length", 1), "fps is 0.0, but must be a positive number")
-    assert run(*train, "--fps", 8, "--stride", 1, "--clip-length", 1).code == 0
-    refused(run("localize", "videos/0.mp4", "--model", "run"), "was trained on features whose encoder is not known")
+    refused(run(*train, "--fps", 0, "--stride", 1, "--clip-length", 1), "--fps is 0, but must be a positive number")
+    trained = run(*train, "--fps", 8, "--stride", 1, "--clip-length", 1)
+    assert trained.code == 0 and "localise neither videos nor a stream" in trained.err
+    assert "kinoscope localize FEATURES --model run" in trained.out
+    words = ("was trained on features whose encoder is not known", "kinoscope localize FEATURES --model run")
+    refused(run("localize", "videos/0.mp4", "--model", "run"), *words)
 
 
 # --- models --------------------------------------------------------------------------------------------------------

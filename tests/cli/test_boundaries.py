@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kinoscope.cli.from_features import FeatureFiles
 from kinoscope.cli.pages import parts
 from kinoscope.data.annotations import read_predictions
 from kinoscope.data.boundaries import FORMAT, Boundary, read_boundaries
+from kinoscope.data.feature_spec import FeatureSpec
 from kinoscope.data.feature_store import FeatureStore
 from kinoscope.data.features import Features, FeatureTime, write_features
+from kinoscope.errors import FeatureError
 from kinoscope.localize.boundaries import BoundaryOptions, find_boundaries
 
 from ..encoders import tiny
@@ -131,9 +134,21 @@ def test_a_model_of_other_tools_features(run: Run, npy: Path, here: Path) -> Non
     done(answer)
     assert set(read_predictions(here / "a.json").videos) == {"1", "2"} and files_below(here / "s") == ["1.srt", "2.srt"]
     assert "<html" in (here / "a.html").read_text()
-    refused(run("localize", "npy", "--model", "run"), "npy/0.npy: a .npy file has no time", "--fps")
+    for more in ((), ("--boundaries",)):
+        given, own = (run("localize", "npy", "--model", "run", *time, *more, "--json") for time in (TIME, ()))
+        assert done(own) == done(given)
+        flags = f"--fps {TIME[1]:g} --stride {TIME[3]:g} --clip-length {TIME[5]:g}"
+        assert flags in own.err and own.err.count("as the model's own") == 1 and "own features" not in given.err
+    refused(run("localize", "npy", "--boundaries"), "npy/0.npy: a .npy file has no time", "--fps")
     refused(run("localize", "npy", "--model", "run", *TIME[:2]), "--stride and --clip-length")
     refused(run("localize", "npy", "--model", "npy/0.npy", *TIME), "is a file, but a model is a folder")
+
+
+def test_a_model_of_several_steps_cannot_tell_the_time(npy: Path) -> None:
+    files = FeatureFiles(None, FeatureSpec(width=4, fps=30, stride=4, clip_length=16, steps=(0.1, 0.2)))
+    with pytest.raises(FeatureError, match=r"trained on rows 0\.1 to 0\.2 s apart") as caught:
+        files.read(npy / "0.npy")
+    assert caught.value.cure == "give its time, as in --fps 30 --stride 4 --clip-length 16"
 
 
 def test_a_model_looks_at_features_as_at_their_videos(run: Run, here: Path) -> None:

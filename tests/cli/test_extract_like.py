@@ -63,6 +63,24 @@ def test_what_was_written_can_be_trained_on(run: Run, here: Path) -> None:
     assert (spec["encoder"], spec["fps"], spec["stride"]) == ("tiny-frames", 10, 4)
 
 
+def test_what_was_written_tells_its_time_everywhere(run: Run, here: Path) -> None:
+    done(run(*EXTRACT, "opentad:thumos_i3d"))
+    done(run("localize", "feats", "--boundaries", "-o", "b.json"))
+    assert json.loads((here / "b.json").read_text())["durations"] == {"0": 6.0, "1": 6.0, "2": 6.0}
+    done(run("index", "feats", "--out", "index"))
+    assert json.loads((here / "index" / "index.json").read_text())["encoder"] == "tiny-frames"
+    for place in ("index", "feats"):
+        for query in ("1", "feats/1.npy"):
+            hits = json.loads(done(run("search", query, "--in", place, "--at", 2, "--json")))["results"]
+            assert sorted(each["video"] for each in hits) == ["0", "1", "2"]  # the moment itself left out
+    (here / "other").mkdir()
+    np.save(here / "other" / "1.npy", np.load(here / "feats" / "1.npy"))
+    said = json.loads((here / "feats" / "features.json").read_text())
+    (here / "other" / "features.json").write_text(json.dumps({**said, "clip_length": 8}))
+    refused(run("search", "other/1.npy", "--in", "index"), "clip length 8, but the index has 16")
+    refused(run("localize", "feats", "--boundaries", "--fps", 5, "--stride", 4, "--clip-length", 16), "features.json")
+
+
 def test_what_is_refused(run: Run, here: Path) -> None:
     refused(run(*EXTRACT, "opentad:thumos"), "there is no layout 'opentad:thumos'", "opentad:thumos_i3d")
     refused(run(*EXTRACT, "gtad:thumos_tsn", "--stride", 3), "--stride and --like gtad:thumos_tsn both say")

@@ -53,6 +53,11 @@ def test_what_is_refused(run: Run, here: Path, more: tuple[str, ...], problem: s
     assert answer.code == 2 and problem in answer.err.replace("\n", " ")
 
 
+def test_standard_input_without_follow(run: Run, here: Path) -> None:
+    answer = run("localize", "-", "--model", "run")
+    assert answer.code == 2 and "standard input" in answer.err and "add --follow" in answer.err
+
+
 def test_a_head_that_looks_ahead_is_refused(run: Run, here: Path) -> None:
     done(run("extract", "videos", "--encoder", "tiny-change", "--out", "feats"))
     done(run("train", "localize", "labels.csv", "--features", "feats", "--out", "run", *QUICK))

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kinoscope.cli.main import COMMANDS
 
+from ..encoders import tiny
 from .conftest import Run
 
 
@@ -58,6 +60,39 @@ def test_no_command_is_help(run: Run) -> None:
 def test_unknown_commands(run: Run, words: list[str], hint: str) -> None:
     answer = run(*words)
     assert answer.code == 2 and not answer.out and hint in answer.err and "\x1b" not in answer.err
+
+
+TIMED = [
+    ("adapt", "npy", "--out", "x"),
+    ("train", "localize", "labels.csv", "--features", "npy", "--out", "x"),
+    ("probe-features", "npy", "--gt", "labels.csv"),
+    ("report", "features", "npy", "--html", "x"),
+    ("search", "a", "--in", "npy"),
+    ("index", "npy", "--out", "x"),
+    ("localize", "npy", "--boundaries"),
+    ("extract", "0.mp4", "--out", "x"),
+    ("localize", "0.mp4"),
+]
+"""Commands that take a time, each with all else that it needs."""
+
+
+@pytest.mark.parametrize("words", TIMED, ids=" ".join)
+def test_nonsense_for_the_time_names_the_option(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.film(tmp_path / "0.mp4", 10)
+    Path("labels.csv").write_text("video,start,end,label\n0,0,1,a\n")
+    Path("npy").mkdir()
+    np.save("npy/0.npy", np.ones((9, 4)))
+    for option in ("--fps", "--stride", "--clip-length"):
+        for value in ("nan", "inf", "fast", "-3", "0"):
+            given = {"--fps": "8", "--stride": "1", "--clip-length": "1", option: value}
+            answer = run(*words, *(f"{name}={each}" for name, each in given.items()))
+            assert answer.code == 2 and "Cure: " in answer.err and "Parser" not in answer.err, answer.err
+            wrong = rf"'{value}', but must be a (finite|whole)" if value.isalpha() else "must be a positive"
+            assert option in answer.err and re.search(f"{wrong} number", answer.err), answer.err
+            assert not Path("x").exists()
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_features_of_other_tools(run: Run, library: Path) -> None:
         (["1", "--in", "runs/index", "--at", "9"], "there is no moment at 9 s: the video ends at 6.00 s"),
         (["query.mp4", "--in", "runs/index", "--at", "9"], "there is no moment at 9 s: the video ends at 5.00 s"),
         (["1", "--in", "runs/index", "--at", "-1"], "--at is -1.0"),
-        (["1", "--in", "runs/index", "--at", "nan"], "Given value: nan"),
+        (["1", "--in", "runs/index", "--at", "nan"], "--at is 'nan', but must be a finite number"),
         (["1", "--in", "runs/index", "--span", "3"], "--span 3.0,5.5"),
         (["1", "--in", "runs/index", "--span", "3,1"], "from a second on to a later one"),
         (["1", "--in", "runs/index", "--span", "1,3", "--at", "1"], "--at and --span are both given"),

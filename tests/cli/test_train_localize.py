@@ -103,6 +103,10 @@ def test_segments_with_the_labels_of_a_classifier(run: Run, extracted: Path) -> 
     done(run(*words, "--fuse-classifier", "scores.json"))
     found = read_predictions(extracted / "out.json").videos["2"].segments
     assert {segment.label for segment in found} == {"dive", "run"} and found[0].label == "dive"
+    (extracted / "named.csv").write_text("video,start,end,label\n2,2,4,dive\n")
+    answer = run("evaluate", "out.json", "--gt", "named.csv", "--html", "eval.html")
+    said = "scores.json (SHA-256 "
+    assert f"Classifier of videos: {said}" in " ".join(done(answer).split()) and said in Path("eval.html").read_text()
     answer = run("localize", "videos", "--model", "run", "--fuse-classifier", "scores.json")
     assert answer.code == 2 and "no scores of 2 of 3 videos, first '0'" in answer.err.replace("\n", " ")
     answer = run("localize", "videos/2.mp4", "--boundaries", "--fuse-classifier", "scores.json")

@@ -348,6 +348,18 @@ def test_predictions_need_scores(write: Any) -> None:
             read_predictions(write(text))
 
 
+def test_proposals_need_no_labels(write: Any) -> None:
+    rows = [{"segment": [0, 1], "score": 0.5}, {"segment": [1, 2], "score": 0.4, "label": "x"}]
+    for content in ("video,start,end,score\na,0,1,0.5\na,1,2,0.4\n", {"results": {"a": rows}}):
+        path = write(content)
+        with pytest.raises(AnnotationError, match="label"):
+            read_predictions(path)
+        found = read_predictions(path, need_labels=False).videos["a"].segments
+        assert [s.label for s in found] == ["", "x" if isinstance(content, dict) else ""]
+    with pytest.raises(AnnotationError, match="no column label"):
+        read_annotations(write("video,start,end\na,0,1\n"))
+
+
 # --- real files ----------------------------------------------------------------------------------------------------
 
 

@@ -95,6 +95,9 @@ def test_layout_and_meta(tmp_path: Path) -> None:
     }
     write_predictions_json(path, {}, version="mine")
     assert json.loads(path.read_text()) == {"version": "mine", "results": {}, "external_data": {}}
+    write_predictions_json(path, {}, classifier="cuhk.json")
+    said = {"used": True, "details": "cuhk.json", "classifier": "cuhk.json"}
+    assert json.loads(path.read_text())["external_data"] == read_predictions(path).external == said
 
 
 def test_formulas_are_disarmed(tmp_path: Path) -> None:

@@ -64,6 +64,18 @@ def test_no_folder_and_an_empty_one(tmp_path: Path) -> None:
         FeatureStore(tmp_path)
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".pkl", ".h5"])
+def test_features_of_a_kind_that_is_not_read(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a{suffix}").write_bytes(b"PK")
+    with pytest.raises(FeatureError, match=f"holds {suffix} files, but features are read from .safetensors") as caught:
+        FeatureStore(tmp_path)
+    assert "NAME.npy" in str(caught.value.cure) and ("numpy.load('a.npz')" in str(caught.value.cure)) == (
+        suffix == ".npz"
+    )
+    fill(tmp_path, "b")
+    assert list(FeatureStore(tmp_path)) == ["b"]
+
+
 def test_two_files_for_one_video(tmp_path: Path) -> None:
     fill(tmp_path, "a")
     np.save(tmp_path / "a.npy", np.zeros((2, 3)))

@@ -17,6 +17,7 @@ from kinoscope.errors import AnnotationError, OptionError
 from kinoscope.evaluate import (
     DetectionResult,
     Reason,
+    average_recall,
     evaluate_detection,
     evaluate_files,
     get_protocol,
@@ -52,7 +53,8 @@ PERFECT = guesses({"a": [(0, 10, "fall", 0.9), (20, 30, "lie", 0.8)], "b": [(0, 
 def test_perfect_predictions_score_one_without_any_reason(protocol: str) -> None:
     result = evaluate_detection(PERFECT, annotations(TRUTHS), protocol)
     assert result.average_map == 1 and np.all(result.ap == 1)
-    assert kinds(result) <= {"subset"}
+    assert kinds(result) <= {"subset", "video_list"}
+    assert ("video_list" in kinds(result)) == (get_protocol(protocol).listed is not None)
 
 
 def test_no_predictions_score_zero_and_say_so() -> None:
@@ -259,6 +261,49 @@ def test_predictions_in_the_place_of_ground_truth_are_noticed(tmp_path: Path) ->
     (tmp_path / "truth.csv").write_text("video,start,end,label\na,0,1,x\n")
     with pytest.raises(AnnotationError, match="no score"):
         evaluate_files(tmp_path / "truth.csv", tmp_path / "pred.json")
+
+
+def test_proposals_need_no_labels(tmp_path: Path) -> None:
+    truth, table, tree = (tmp_path / name for name in ("truth.csv", "proposals.csv", "proposals.json"))
+    truth.write_text("video,start,end,label\na,0,10,x\na,20,30,y\n")
+    table.write_text("video,start,end,score\na,0,10,0.9\na,20,30,0.8\nb,,,\n")
+    rows = [{"segment": [0, 10], "score": 0.9}, {"segment": [20, 30], "score": 0.8, "label": ""}]
+    tree.write_text(json.dumps({"results": {"a": rows, "b": []}}))
+    for path in (table, tree):
+        with pytest.raises(AnnotationError, match="label"):
+            evaluate_files(path, truth)
+        result = evaluate_files(path, truth, need_labels=False)
+        assert result.class_agnostic and result.proposals is not None and len(result.proposals) == 2
+        assert average_recall(result.proposals, result.ground_truth).at(100) == 1
+    assert not evaluate_detection(PERFECT, annotations(TRUTHS)).class_agnostic
+
+
+def test_what_is_clearly_wrong_comes_first() -> None:
+    result = evaluate_detection(guesses({"v_a": [(0, 10, "Fall", 0.9)]}), annotations(TRUTHS), "thumos14-212")
+    assert [each.kind for each in result.reasons[:3]] == ["video_names", "label_names", "video_list"]
+    assert all(each.cure for each in result.reasons[:3]) and not any(each.cure for each in result.reasons[3:])
+
+
+@pytest.mark.parametrize(
+    ("external", "told"),
+    [
+        ({"classifier": "cuhk.json"}, "cuhk.json"),
+        ({"used": True, "details": "UntrimmedNet"}, "UntrimmedNet"),
+        ({"used": False, "details": "none"}, "not told"),
+        ({"model": "trained head"}, "not told"),
+        ({"classifier": ["x"]}, "not told"),
+        (["x"], "not told"),
+        (None, "not told"),
+    ],
+)
+def test_the_classifier_is_told_as_the_file_tells_it(tmp_path: Path, external: object, told: str) -> None:
+    rows = [{"segment": [0, 10], "score": 0.9, "label": "x"}]
+    (tmp_path / "p.json").write_text(json.dumps({"results": {"a": rows}, "external_data": external}))
+    (tmp_path / "truth.csv").write_text("video,start,end,label\na,0,10,x\n")
+    result = evaluate_files(tmp_path / "p.json", tmp_path / "truth.csv")
+    assert result.classifier == result.to_dict()["classifier"] == told
+    videos = result.to_dict()["video_list"]
+    assert videos == {"videos": 1, "named_by_protocol": None, "blocked": [], "hash": result.video_list_hash}
 
 
 def test_result_as_plain_values_and_as_a_table() -> None:

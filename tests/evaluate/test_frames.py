@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinoscope.data.segments import Annotations, Segment, VideoAnnotation
 from kinoscope.errors import AnnotationError, OptionError
-from kinoscope.evaluate.frames import edit_score, runs, score_frames
+from kinoscope.evaluate import evaluate_detection
+from kinoscope.evaluate.frames import edit_score, overlapping_segments, runs, score_frames
 
 letters = st.text("ABb", min_size=1, max_size=14)
 
@@ -107,3 +109,21 @@ def test_numbers_are_labels_too_and_intervals_hold_the_score() -> None:
 def test_what_cannot_be_scored(guesses: Any, truths: Any, problem: str) -> None:
     with pytest.raises(AnnotationError, match=problem):
         score_frames(guesses, truths)
+
+
+def test_true_segments_that_overlap_are_counted_as_by_looking_at_all_pairs() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(30):
+        starts = rng.integers(0, 30, size=(3, 6))
+        truths = {
+            f"v{n}": tuple(Segment(float(s), float(s + rng.integers(1, 9)), "ab"[int(s) % 2]) for s in row)
+            for n, row in enumerate(starts)
+        }
+        annotations = Annotations({name: VideoAnnotation(found) for name, found in truths.items()})
+        result = evaluate_detection({}, annotations, "activitynet")
+        slow = sum(
+            any(n != m and one.start < other.end and other.start < one.end for m, other in enumerate(found))
+            for found in truths.values()
+            for n, one in enumerate(found)
+        )
+        assert overlapping_segments(result) == slow

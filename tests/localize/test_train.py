@@ -66,6 +66,15 @@ def test_schedule_of_the_task_and_without_warmup():
     assert task_of(replace(QUICK, warmup_epochs=0)).schedule(0, 20) == 1.0
 
 
+@pytest.mark.parametrize(("epochs", "warmup"), [(1, 0), (2, 1), (7, 3), (9, 4), (10, 5), (30, 5), (60, 5)])
+def test_warm_up_follows_the_epochs_where_none_is_given(epochs, warmup):
+    options = replace(QUICK, epochs=epochs, warmup_epochs=None)
+    assert options.warmup == warmup
+    task, given = task_of(options), task_of(replace(QUICK, epochs=epochs, warmup_epochs=warmup))
+    assert [task.schedule(step, 120) for step in range(121)] == [given.schedule(step, 120) for step in range(121)]
+    assert task.settings() == given.settings()  # so that runs from before can be resumed
+
+
 def test_only_convolution_weights_decay():
     task = task_of()
     decayed, rest = task.optimizers["head"].param_groups
@@ -208,6 +217,8 @@ def test_segments_between_two_rows_are_reported():
         {"preset": "large"},
         {"epochs": 0},
         {"warmup_epochs": 60},
+        {"warmup_epochs": 2, "epochs": 2},
+        {"warmup_epochs": -1},
         {"learning_rate": 0.0},
         {"average": 1.5},
         {"levels": 0},

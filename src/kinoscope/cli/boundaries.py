@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.boundaries import FORMAT, Boundary, write_boundaries_csv, write_boundaries_json
-from ..data.features import Features, read_features
+from ..data.features import Features
 from ..encoders import load_encoder
 from ..encoders.extract import Effort, extract_features
 from ..encoders.sampling import Runtime, Sampling
 from ..errors import DamagedVideoWarning, OptionError
 from ..localize.boundaries import BoundaryOptions, Novelty, boundaries_from_novelty, novelty
 from ..pipeline import load_head, load_localizer
-from .from_features import adapt_raw, timed_to_its_end
+from .from_features import FeatureFiles, adapt_raw, timed_to_its_end
 from .outputs import Wanted, report_end
 from .sources import Jobs, Report, Sources, look_into
 
@@ -68,13 +68,15 @@ class BoundaryDetector:
         device: str = "auto",
         runtime: Runtime = "auto",
     ) -> None:
-        self._time, self._sampling, self._options = sources.time, sampling, options
+        self._files, self._sampling, self._options = FeatureFiles(sources.time), sampling, options
         self._encoder: Encoder | None = None
         self._adapter: Adapter | None = None
         if sources.are_features:
             if encoder is not None:
                 raise OptionError("--encoder goes with videos, not with features", cure="leave it out")
-            self._adapter = load_head(model)[1] if model is not None else None
+            if model is not None:
+                head, self._adapter = load_head(model)
+                self._files = FeatureFiles(sources.time, head.features)
         elif model is not None:
             pipeline = load_localizer(model, device=device, runtime=runtime)
             self._encoder, self._sampling, self._adapter = pipeline.encoder, pipeline.sampling, pipeline.adapter
@@ -91,7 +93,7 @@ class BoundaryDetector:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", DamagedVideoWarning)
             if self._encoder is None:
-                features = timed_to_its_end(read_features(path, self._time))
+                features = timed_to_its_end(self._files.read(path))
             else:
                 features = extract_features(path, self._encoder, self._sampling, report=report, effort=effort)
         damage = tuple(str(w.message) for w in caught if issubclass(w.category, DamagedVideoWarning))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import AnnotationError, OptionError
 
 if TYPE_CHECKING:
-    from ..evaluate import DetectionResult
+    from ..evaluate import DetectionResult, Reason
     from .evaluated import Told
 
 EXAMPLES = """\
@@ -43,7 +43,8 @@ def run(
     boundaries are scored: F1 at relative distances, equal to the script of the GEBD challenge.
 
     Args:
-        predictions: JSON (ActivityNet's results) or CSV (video,start,end,label,score). For gebd JSON or CSV that
+        predictions: JSON (ActivityNet's results) or CSV (video,start,end,label,score); proposals, for ar and recall,
+            need no label. For gebd JSON or CSV that
             `kinoscope localize --boundaries` wrote, or JSON of the form {video: [seconds, ...]}.
         gt: Ground truth: ActivityNet JSON, or CSV (video,start,end,label[,split]). For gebd with the durations of the
             videos, or GEBD's own as JSON.
@@ -63,11 +64,14 @@ def run(
         bootstrap: Replicates of the intervals over videos; 0 leaves them out.
         seed: Of the bootstrap.
     """
+    from .outputs import check_writable
+
     if bootstrap < 0:
         raise OptionError(f"--bootstrap is {bootstrap}, but must be 0 or more", cure="0 leaves the interval out")
     if len(predictions) != (2 if compare else 1):
         cure = "give two files with --compare, one without"
         raise OptionError(f"{len(predictions)} files of predictions, --compare {'on' if compare else 'off'}", cure=cure)
+    check_writable([html], [*predictions, gt], "inputs")
     if protocol.lower() == "gebd":
         if compare or html is not None or metrics != "map":
             raise OptionError("--protocol gebd has neither --metrics, --compare nor --html", cure="leave them out")
@@ -76,18 +80,21 @@ def run(
         if metrics != "map":
             raise OptionError(f"--compare compares mAP, but --metrics is {metrics!r}", cure="leave --metrics out")
         return _compare(predictions, gt, protocol, subset, dataset, html, json, bootstrap, seed)
-    from .evaluated import chosen_metrics, headline, tell, write_page
+    from .evaluated import WITHOUT_LABELS, basis, chosen_metrics, headline, tell, without_labels, write_page
     from .terminal import say
 
     asked = chosen_metrics(metrics)
-    result = _score(predictions[0], gt, protocol, subset, dataset)
+    need_labels = not WITHOUT_LABELS.issuperset(asked)
+    result = without_labels(_score(predictions[0], gt, protocol, subset, dataset, need_labels), asked)
     told, interval = tell(result, asked, bootstrap=bootstrap, seed=seed, most=most, fps=fps)
     if html is not None:
         write_page(html, predictions[0].name, result, told, interval)
     _show(told, json)
-    if "map" in asked and not json:
-        say(headline(result, interval))
-    _remark([reason.text for reason in result.reasons], html, json)
+    if not json:
+        say(basis(result))
+        if {"map", "ar"}.intersection(asked):
+            say(headline(result, told, interval))
+    _remark([("", reason) for reason in result.reasons], html, json)
     return 0
 
 
@@ -101,21 +108,31 @@ def _show(told: Told, json: bool) -> None:
         print_table(table.title, table.header, table.rows, note=table.note)
 
 
-def _remark(remarks: list[str], html: Path | None, json: bool) -> None:
+def _remark(remarks: list[tuple[str, Reason]], html: Path | None, json: bool) -> None:
+    """Tell reasons, each with what it is about; what is clearly wrong also beside JSON."""
     from .terminal import note
 
-    for remark in remarks if not json else ():
-        note(f"- {remark}")
+    for about, reason in remarks:
+        if reason.cure:
+            note(f"warning: {about}{reason.text}")
+            note(f"  Cure: {reason.cure}")
+        elif not json:
+            note(f"- {about}{reason.text}")
     if html is not None:
         note(f"Written: {html}")
 
 
-def _score(predictions: Path, gt: Path, protocol: str, subset: str | None, dataset: str | None) -> DetectionResult:
+def _score(
+    predictions: Path, gt: Path, protocol: str, subset: str | None, dataset: str | None, need_labels: bool = True
+) -> DetectionResult:
     from ..evaluate import evaluate_files
 
     try:
-        return evaluate_files(predictions, gt, protocol, subset=subset, dataset=dataset)
+        return evaluate_files(predictions, gt, protocol, subset=subset, dataset=dataset, need_labels=need_labels)
     except AnnotationError as error:
+        if need_labels and _holds_proposals(predictions):
+            cure = "score them with --metrics ar,recall, or give them labels: kinoscope localize … --fuse-classifier"
+            raise AnnotationError("holds proposals without labels", where=predictions, cure=cure) from error
         if error.where == predictions and _holds_boundaries(predictions):
             cure = "add --protocol gebd"
             raise AnnotationError("holds boundaries, not segments", where=predictions, cure=cure) from error
@@ -136,7 +153,9 @@ def _compare(
     if not bootstrap:
         raise OptionError("--compare draws videos, but --bootstrap is 0", cure="2000 is usual")
     from ..evaluate import compare_map
-    from .evaluated import compared, write_page
+    from .evaluated import basis, write_page
+    from .evaluated_pair import compared
+    from .terminal import say
 
     first, second = (_score(path, gt, protocol, subset, dataset) for path in files)
     found = compare_map(second, first, bootstrap, seed)
@@ -145,8 +164,11 @@ def _compare(
     if html is not None:
         write_page(html, f"{names[1]} beside {names[0]}", second, told, None)
     _show(told, json)
+    if not json:
+        for name, each in zip(names, (first, second), strict=True):
+            say(f"{name}: {basis(each)}")
     pairs = zip(names, (first, second), strict=True)
-    _remark([f"{name}: {reason.text}" for name, result in pairs for reason in result.reasons], html, json)
+    _remark([(f"{name}: ", reason) for name, result in pairs for reason in result.reasons], html, json)
     return 0
 
 
@@ -155,6 +177,15 @@ def _holds_boundaries(path: Path) -> bool:
 
     try:
         return bool(read_boundaries(path))
+    except AnnotationError:
+        return False
+
+
+def _holds_proposals(path: Path) -> bool:
+    from ..data.annotations import read_predictions
+
+    try:
+        return read_predictions(path, need_labels=False).classes == ("",)
     except AnnotationError:
         return False
 

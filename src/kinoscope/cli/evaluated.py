@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,20 @@ import numpy as np
 
 from ..errors import OptionError
 from ..evaluate import DetectionResult
-from ..evaluate.bootstrap import Comparison, Interval, bootstrap_map
+from ..evaluate.bootstrap import Interval, bootstrap_map
 from ..evaluate.boundary_error import boundary_errors
 from ..evaluate.diagnosis import KINDS, Buckets, diagnose
-from ..evaluate.frames import frame_labels, score_frames
+from ..evaluate.frames import frame_labels, overlapping_segments, score_frames
 from ..evaluate.proposals import Budget, average_recall, recall_at_kx
 from ..report.content import Chart, Line, Table
 from ..report.evaluation import EvaluationPage, Stack, write_evaluation_page
 from ..wording import plural
 
 METRICS = ("map", "ar", "recall", "boundaries", "error-analysis", "frames")
+WITHOUT_LABELS = frozenset({"ar", "recall"})
+"""Metrics that proposals can be scored by, which have no labels."""
+_OF_LABELS = frozenset({"unknown_label", "label_names", "class_without_prediction"})
+"""Reasons that do not touch these."""
 _RECALLS = np.linspace(0, 1, 101)
 _AR_AT = (1, 5, 10, 50, 100)
 _MULTIPLES = (1, 2, 3, 5)
@@ -55,7 +59,7 @@ def tell(
     result: DetectionResult, metrics: Sequence[str], *, bootstrap: int, seed: int, most: float, fps: float | None
 ) -> tuple[Told, Interval | None]:
     """All metrics, and the interval of the average mAP if that is asked for."""
-    whole, interval = Told(), None
+    whole, interval = Told(content=result.basis()), None
     if bootstrap and "map" in metrics:
         interval = bootstrap_map(result, bootstrap, seed)
     for name in metrics:
@@ -76,8 +80,28 @@ def tell(
     return whole, interval
 
 
-def headline(result: DetectionResult, interval: Interval | None) -> str:
+def without_labels(result: DetectionResult, metrics: Sequence[str]) -> DetectionResult:
+    """The result without the reasons that ``metrics`` do not care for, if these score proposals alone."""
+    if not WITHOUT_LABELS.issuperset(metrics) or not (result.class_agnostic or "recall" not in metrics):
+        return result
+    return replace(result, reasons=tuple(each for each in result.reasons if each.kind not in _OF_LABELS))
+
+
+def basis(result: DetectionResult) -> str:
+    """What the numbers rest on, in a line: which videos, and what gave the segments their labels."""
+    rules = result.protocol
+    videos = f"{plural(len(result.scored_videos), 'video')} (hash {result.video_list_hash})"
+    named = f"names {rules.listed}" if rules.listed else "takes those of the file"
+    blocked = f" and blocks {', '.join(rules.blocked)}" if rules.blocked else ""
+    return f"Video list: {videos}; {rules.name} {named}{blocked}. Classifier of videos: {result.classifier}."
+
+
+def headline(result: DetectionResult, told: Told, interval: Interval | None) -> str:
     """The one number in a sentence."""
+    recall = told.content.get("average_recall")
+    if recall is not None and "average_mAP" not in told.content:
+        most = recall["proportional"]["most"]
+        return f"AR@{most:g} {recall['proportional'][f'AR@{most:g}']:.4f}, whatever the proposals are called"
     text = f"average mAP {result.average_map:.4f}"
     return text + (f", 95 % interval over videos {interval[0]:.4f} to {interval[1]:.4f}" if interval else "")
 
@@ -92,16 +116,16 @@ def write_page(path: Path, name: str, result: DetectionResult, told: Told, inter
     settings = {
         "protocol": protocol,
         "subset": result.subset or "everything",
-        "video list": f"{plural(len(result.scored_videos), 'video')}, hash {result.video_list_hash}",
+        "numbers rest on": basis(result),
         **circumstances(),
     }
     page = EvaluationPage(
         f"How good {name} is",
-        headline(result, interval),
+        headline(result, told, interval),
         told.charts,
         told.stacks,
         told.tables,
-        [reason.text for reason in result.reasons],
+        [reason.sentence for reason in result.reasons],
         settings,
     )
     write_evaluation_page(path, page)
@@ -162,16 +186,23 @@ def _ar(result: DetectionResult, most: float) -> Told:
 
 
 def _recall(result: DetectionResult) -> Told:
-    values = recall_at_kx(
-        result.predictions, result.ground_truth, multiples=_MULTIPLES, thresholds=result.thresholds
-    )  # [k's, T]
-    header = ["predictions of a class", *(f"{threshold:g}" for threshold in result.thresholds)]
+    guess, truth = result.predictions, result.ground_truth
+    if result.class_agnostic and result.proposals is not None:  # all classes are one, as for average recall
+        alike = (result.proposals, truth)
+        guess, truth = (replace(table, label=np.zeros(len(table), np.int64)) for table in alike)
+    values = recall_at_kx(guess, truth, multiples=_MULTIPLES, thresholds=result.thresholds)  # [k's, T]
+    header = [
+        "predictions" if result.class_agnostic else "predictions of a class",
+        *(f"{threshold:g}" for threshold in result.thresholds),
+    ]
     rows = [[f"{k} × true segments", *row] for k, row in zip(_MULTIPLES, values.tolist(), strict=True)]
     keys = [f"{threshold:g}" for threshold in result.thresholds]
-    content = {
+    content: dict[str, Any] = {
         f"Recall@{k}x": dict(zip(keys, row, strict=True)) for k, row in zip(_MULTIPLES, values.tolist(), strict=True)
     }
-    note = "One prediction may serve several true segments; mean over classes."
+    note = "One prediction may serve several true segments; "
+    note += "labels were not looked at: all are of one kind." if result.class_agnostic else "mean over classes."
+    content |= {"class_agnostic": result.class_agnostic}
     return Told([Table("Recall@kx by tIoU threshold", header, rows, note)], {"recall": content})
 
 
@@ -237,50 +268,13 @@ def _frames(result: DetectionResult, fps: float | None, bootstrap: int, seed: in
         if name != "videos"
     ]
     note = f"Percent, at {fps:g} frames per second; the prediction with the highest score labels a frame."
+    overlapping = overlapping_segments(result)
+    if overlapping:
+        note += (
+            f" {plural(overlapping, 'true segment')} overlap another of the video, and a frame has one label, that of"
+        )
+        note += " the one that begins last: even perfect predictions may score below 100."
     table = Table("Frame labels", ["score", "value", "95 % interval"], rows, note)
     content = {**values, "intervals": {name: list(each) for name, each in intervals.items()}, "fps": fps}
+    content |= {"overlapping_true_segments": overlapping}
     return Told([table], {"frames": content})
-
-
-# --- two files -----------------------------------------------------------------------------------------------------
-
-
-def compared(names: tuple[str, str], results: tuple[DetectionResult, DetectionResult], found: Comparison) -> Told:
-    """What the comparison says."""
-    a, b = results
-    header = ["", *names, "difference"]
-    rows: list[list[object]] = [
-        [f"mAP at {threshold:g}", float(one), float(two), f"{two - one:+.4f}"]
-        for threshold, one, two in zip(a.thresholds, a.map, b.map, strict=True)
-    ]
-    rows.append(["average mAP", a.average_map, b.average_map, f"{found.difference:+.4f}"])
-    per_class = sorted(zip(a.classes, found.per_class.tolist(), strict=True), key=lambda pair: pair[1])
-    classes = [[name, f"{value:+.4f}"] for name, value in per_class]
-    tables = [
-        Table("Two sets of predictions", header, rows, verdict(names, found)),
-        Table("Average AP of each class, difference", ["class", "difference"], classes),
-    ]
-    content = {
-        "files": list(names),
-        "average_mAP": [a.average_map, b.average_map],
-        "difference": found.difference,
-        "interval": [found.low, found.high],
-        "share_ahead": found.ahead,
-        "per_class": dict(zip(a.classes, found.per_class.tolist(), strict=True)),
-        "replicates": found.replicates,
-        "seed": found.seed,
-        "video_list_hash": a.video_list_hash,
-    }
-    lines = [Line(name, one.thresholds, one.map.tolist()) for name, one in zip(names, results, strict=True)]
-    told = f"{names[0]} {a.average_map:.3f}, {names[1]} {b.average_map:.3f} on average"
-    return Told(tables, content, [Chart("mAP by tIoU", "tIoU threshold", "mAP", lines, told)])
-
-
-def verdict(names: tuple[str, str], found: Comparison) -> str:
-    """Whether the second is really better, in a sentence."""
-    spread = f"95 % interval {found.low:+.4f} to {found.high:+.4f} over videos drawn anew (paired)"
-    ahead = f"ahead in {found.ahead:.0%} of {found.replicates} draws"
-    if found.low > 0 or found.high < 0:
-        better = names[1] if found.low > 0 else names[0]
-        return f"{better} is better: {spread}; {names[1]} is {ahead}."
-    return f"No difference is shown: {spread}; {names[1]} is {ahead}."

@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data.feature_store import FeatureStore
+from ..data.feature_interchange import Beside, read_beside
+from ..data.feature_spec import STEP_TOLERANCE, FeatureSpec
 from ..data.feature_time import video_duration
-from ..data.features import Features, FeatureTime, read_features
+from ..data.features import Features, FeatureTime, TimelessError, read_features
 from ..pipeline import Localization, load_head
 from ..sola.adapter import is_adapted
 from .sources import Report
+from .terminal import note
 
 if TYPE_CHECKING:
     from ..sola import Adapter
@@ -19,18 +21,64 @@ if TYPE_CHECKING:
 _CURVES = 12
 
 
+class FeatureFiles:
+    """Feature files, each read as it lies in its folder: ``features.json`` beside it may hold its time.
+
+    Args:
+        time: of files that hold none, as the user gave it.
+        spec: what the model takes, which is the time of files of which nothing tells another; this is said once.
+    """
+
+    def __init__(self, time: FeatureTime | None, spec: FeatureSpec | None = None) -> None:
+        self._time, self._spec = time, spec
+        self._beside: dict[Path, Beside] = {}
+        self._told = False
+
+    def read(self, path: Path) -> Features:
+        """The features of a file.
+
+        Raises:
+            FeatureError: it cannot be used; nothing tells its time, and the model was trained at several.
+        """
+        try:
+            return self._read(path, self._time)
+        except TimelessError as error:
+            if self._spec is None:
+                raise
+            return self._read(path, self._models_own(self._spec, path, error))
+
+    def _read(self, path: Path, time: FeatureTime | None) -> Features:
+        if path.suffix != ".npy":
+            return read_features(path, time)
+        if path.parent not in self._beside:  # read once, not for each of its files
+            self._beside[path.parent] = read_beside(path.parent)
+        return self._beside[path.parent].read(path, time)
+
+    def _models_own(self, spec: FeatureSpec, path: Path, error: TimelessError) -> FeatureTime:
+        """The time of the model's own features: it takes none of another step, so that only this can be meant."""
+        flags = f"--fps {spec.fps:g} --stride {spec.stride:g} --clip-length {spec.clip_length:g}"
+        assert spec.steps is not None
+        low, high = spec.steps
+        if high > low * (1 + STEP_TOLERANCE):
+            problem = f"{error.problem}, and the model was trained on rows {low:g} to {high:g} s apart"
+            raise TimelessError(problem, where=path, cure=f"give its time, as in {flags}") from error
+        if not self._told:
+            self._told = True
+            note(f"note: {path} does not tell its time; as the model's own features: {flags}")
+        return FeatureTime(spec.fps, spec.stride, spec.clip_length)
+
+
 class FeatureLocalizer:
     """Feature files → segments.
 
     Args:
         folder: of a model that ``kinoscope train localize`` wrote.
-        time: of files that hold none.
+        time: of files that hold none; without it, that of the model's own features.
     """
 
     def __init__(self, folder: Path, time: FeatureTime | None) -> None:
         self._head, self._adapter = load_head(folder)
-        self._time = time
-        self._folders: dict[Path, FeatureStore] = {}
+        self._files = FeatureFiles(time, self._head.features)
 
     def look(self, path: Path, _report: Report | None = None) -> Localization:
         """What is in the video of a feature file.
@@ -38,20 +86,12 @@ class FeatureLocalizer:
         Raises:
             FeatureError: the file cannot be used, or by another model only.
         """
-        features = timed_to_its_end(self._read(path))
+        features = timed_to_its_end(self._files.read(path))
         adapted = adapt_raw(features, self._adapter)
         segments, scores = self._head.localize_with_scores(adapted or features)  # scores [T, K]
         labels = list(dict.fromkeys(segment.label for segment in segments))[:_CURVES]
         curves = {label: scores[:, self._head.classes.index(label)] for label in labels}
         return Localization(segments, features, adapted, curves)
-
-    def _read(self, path: Path) -> Features:
-        """As it lies in its folder: ``features.json`` beside it may hold its time."""
-        if path.suffix != ".npy":
-            return read_features(path, self._time)
-        if path.parent not in self._folders:  # a folder is searched once, not for each of its files
-            self._folders[path.parent] = FeatureStore(path.parent, self._time)
-        return self._folders[path.parent][path.stem]
 
     def settings(self) -> dict[str, str]:
         """What made the result, for the report and the result files."""

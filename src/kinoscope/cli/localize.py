@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..encoders.sampling import Runtime, Sampling
 from ..errors import OptionError
+from ..files import sha256_of
 from ..localize.boundaries import BoundaryOptions
 from ..localize.from_scores import ScoreOptions
 from ..localize.online_options import OnlineOptions
@@ -28,7 +29,7 @@ EXAMPLES = """\
   kinoscope localize match.mp4 --html match.html
   kinoscope localize videos/ -o segments.json --csv segments.csv
   kinoscope localize new.mp4 --model runs/fall -o new.json --srt new.srt --html new.html
-  kinoscope localize i3d_npy/ --model runs/thumos --fps 30 --stride 4 --clip-length 16 -o new.json
+  kinoscope localize i3d_npy/ --model runs/thumos -o new.json
   kinoscope localize lecture.mp4 --boundaries -o boundaries.json --html lecture.html
   kinoscope localize videos/ --model runs/proposals --fuse-classifier scores.json -o segments.json
   kinoscope localize recording.ts --model runs/causal --follow
@@ -69,7 +70,7 @@ def run(
 
     Args:
         files: Videos, or folders of videos. With --model or --boundaries features are taken, too: .safetensors, or
-            .npy of other tools, whose time is given with --fps, --stride and --clip-length.
+            .npy of other tools, with their time in --fps, --stride and --clip-length (the model's own if not given).
         model: Folder of a model that `kinoscope train localize` wrote.
         boundaries: Find moments of change instead of segments; this needs no labels and no training. With --model
             they are found in its features, after its adapter.
@@ -101,6 +102,9 @@ def run(
         return _follow(
             files, model, online, wait, boundaries or csv or srt or html, min_score, json, output, device, runtime
         )
+    if Path("-") in files:
+        cure = "add --follow, and a --model whose head is causal (kinoscope train localize … --causal)"
+        raise OptionError("- is standard input, which is watched with --follow only", cure=cure)
     if online != OnlineOptions() or wait != 10.0:
         raise OptionError(f"{_flags(OnlineOptions)} and --wait go with --follow", cure="add --follow")
     if most < 0 or (min_score is not None and not math.isfinite(min_score)):
@@ -121,6 +125,7 @@ def run(
     if fuse_classifier is not None:
         _require_proposals(model)
         look = _fused(look, fuse_classifier, sources)
+        made = {**made, "classifier": _classifier(fuse_classifier)}
     again = partial(_look, sources, model, encoder, sampling, scores, fuse_classifier, device, runtime)
     return _show_segments(sources, look, made, wanted, Jobs(jobs, again))
 
@@ -260,6 +265,13 @@ def _fused(look: Look, scores: Path, sources: Sources) -> Look:
         return replace(found, segments=fuse_segments(found.segments, known[names[path]]))
 
     return fused
+
+
+def _classifier(scores: Path) -> str:
+    """How segments were named, for the report and the result files: without it a number cannot be compared."""
+    from ..localize.fusion import FUSION
+
+    return f"{scores.name} (SHA-256 {sha256_of(scores)[:16]}): {FUSION}"
 
 
 def _show_segments(sources: Sources, look: Look, made: dict[str, str], wanted: Wanted, jobs: Jobs) -> int:

@@ -98,18 +98,24 @@ def _counts(names: Mapping[Path, str]) -> dict[Path, int]:
     return {path: counted[name] for path, name in names.items()}
 
 
-def check_writable(paths: Sequence[Path | None], videos: Collection[Path] = ()) -> None:
+def check_writable(paths: Sequence[Path | None], sources: Collection[Path] = (), what: str = "videos") -> None:
     """Fail before long work where a result could not be written after it; nothing is created.
 
+    Folders that are missing are no failure: they are made with the result.
+
+    Args:
+        sources: what must not be replaced.
+        what: these are, in a word.
+
     Raises:
-        OptionError: a result would take the place of a video, or of another result.
+        OptionError: a result would take the place of a source, or of another result.
         OutputError: a file cannot be written.
     """
-    sources = {path.resolve() for path in videos}
+    kept = {path.resolve() for path in sources}
     taken: set[Path] = set()
     for path in filter(None, paths):
-        if path.resolve() in sources:
-            raise OptionError("is one of the videos, and would be replaced", where=path, cure="name another output")
+        if path.resolve() in kept:
+            raise OptionError(f"is one of the {what}, and would be replaced", where=path, cure="name another output")
         if path.resolve() in taken:
             raise OptionError("two results would go to one file", where=path, cure="give each its own name")
         taken.add(path.resolve())

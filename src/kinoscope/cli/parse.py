@@ -21,6 +21,8 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_setti
 from ..printable import printable
 
 _BREAK = "\n"
+_WANTED = {"Expected a <class 'float'>": "a finite number", "Expected a <class 'int'>": "a whole number"}
+"""What the parser expected, and the same in plain words."""
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -69,12 +71,29 @@ class _Parser(ArgumentParser):  # type: ignore[misc]  # untyped
     """Says which option was probably meant."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # noqa: ARG002 - its name in the base
+        message = self._plainly(message)
         options = [option for action in self._actions for option in action.option_strings]
         for unknown in re.findall(r"--[\w-]+", message):
             if unknown not in options and (near := difflib.get_close_matches(unknown, options, 1)):
                 message += f" (did you mean {near[0]}?)"
         self.exit(2, f"{self.prog}: {printable(message, keep=_BREAK)}\n  Cure: see {self.prog} --help\n")
         raise SystemExit(2)  # for the type checker: exit does not come back
+
+    def _plainly(self, message: str) -> str:
+        """A value of the wrong type, told with its option in plain words; other messages as they are."""
+        key = re.search(r'Parser key "([^"]+)":', message)
+        value = re.search(r"(?:Given|Got) value: (.*)", message)
+        wanted = next((words for pattern, words in _WANTED.items() if re.search(pattern, message)), None)
+        action = next((each for each in self._actions if key and each.dest == key[1]), None)
+        if (
+            action is None
+            or value is None
+            or wanted is None
+            or re.search("<class '(?!float|int|NoneType|str)", message)
+        ):
+            return message
+        name = action.option_strings[-1] if action.option_strings else action.dest
+        return f"{name} is {value[1]!r}, but must be {wanted}"
 
 
 def _is_positional(parameter: inspect.Parameter) -> bool:

@@ -45,13 +45,19 @@ def find_sources(files: Sequence[Path], sampling: Sampling) -> Sources:
 
     Raises:
         OptionError: both videos and features.
-        VideoError, FeatureError: see :func:`named_videos` and :func:`named_features`.
+        VideoError, FeatureError: see :func:`named_videos` and :func:`named_features`; features of a kind that is not
+            read.
     """
+    from ..data.feature_store import refuse_foreign
+
     kinds = {_holds_features(path) for path in files}
     if len(kinds) > 1:
         features = next(path for path in files if _holds_features(path))
         raise OptionError("holds features, others are videos", where=features, cure="give them to two commands")
     if kinds != {True}:
+        for path in files:
+            if not _holds_videos(path):
+                refuse_foreign(path)
         return Sources(named_videos(files))
     if sampling.size is not None:
         raise OptionError("--size goes with videos, not with features", where=files[0], cure="leave it out")
@@ -158,5 +164,14 @@ def _holds_features(path: Path) -> bool:
     """Whether a path is a feature file, or a folder of such without videos."""
     if not path.is_dir():
         return path.suffix in FEATURE_SUFFIXES
-    suffixes = {each.suffix.lower() for each in path.rglob("*")}
+    suffixes = _suffixes(path)
     return not suffixes.isdisjoint(FEATURE_SUFFIXES) and suffixes.isdisjoint(VIDEO_SUFFIXES)
+
+
+def _holds_videos(path: Path) -> bool:
+    return not _suffixes(path).isdisjoint(VIDEO_SUFFIXES)
+
+
+def _suffixes(path: Path) -> set[str]:
+    """Of a file, or of all that a folder holds."""
+    return {each.suffix.lower() for each in (path.rglob("*") if path.is_dir() else [path])}

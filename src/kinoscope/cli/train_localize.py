@@ -81,7 +81,7 @@ def run(
     from ..data.feature_store import FeatureStore
     from ..localize.localizer import ADAPTER
     from ..localize.train import train_localizer
-    from ..pipeline import keep_adapter
+    from ..pipeline import keep_adapter, reads_videos
     from ..sola import load_adapter
     from .overview import Overview
     from .terminal import note, say
@@ -133,5 +133,10 @@ def run(
         say(f"SoLa: gate tanh α = {gate:+.3f} (0 is the identity)")
     for name, value in scores.items():
         say(f"{name}: {value:.4f}")
-    say(f"Model of {len(model.classes)} classes → {out}. Use it: kinoscope localize VIDEO --model {out}")
+    on_videos = reads_videos(model.features)
+    given = "VIDEO" if on_videos else "FEATURES"
+    say(f"Model of {len(model.classes)} classes → {out}. Use it: kinoscope localize {given} --model {out}")
+    if not on_videos:
+        why = "Kinoscope does not have the encoder of its features"
+        note(f"note: {why}: it can localise neither videos nor a stream, but feature files that are made alike.")
     return 0

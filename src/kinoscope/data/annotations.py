@@ -83,13 +83,16 @@ def read_annotations(
     return annotations
 
 
-def read_predictions(path: str | Path, *, on_flaw: OnFlaw = "keep") -> Annotations:
+def read_predictions(path: str | Path, *, on_flaw: OnFlaw = "keep", need_labels: bool = True) -> Annotations:
     """Read predictions: as :func:`read_annotations`, and every segment must carry a score. The file may hold none.
+
+    Without ``need_labels`` segments may have no label, as proposals have none; it is empty then.
 
     Raises:
         AnnotationError: as above, and when a score is missing.
     """
-    predictions = _read(Path(path), partial(AnnotationBuilder, on_flaw=on_flaw, classes=None, root=None))
+    make = partial(AnnotationBuilder, on_flaw=on_flaw, classes=None, root=None, unlabelled=not need_labels)
+    predictions = _read(Path(path), make)
     for name, video in predictions.videos.items():
         if any(segment.score is None for segment in video.segments):
             problem = f"a segment of {shorten(name)} has no score, so this is not a file of predictions"
@@ -128,15 +131,16 @@ def _read(path: Path, make: Builder) -> Annotations:
         return _read_folder(path, make)
     text = read_text(path)
     if text.lstrip()[:1] in ("{", "["):
-        section, videos = annotations_json.parse_tree(text, path)
+        section, tree = annotations_json.parse_tree(text, path)
         builder = make(path, annotations_json.locate(path, section))
-        annotations_json.read_tree(videos, section, builder)
-    elif epic_kitchens.tables(path):
+        annotations_json.read_tree(tree[section], section, builder)
+        external = tree.get("external_data")
+        return replace(builder.finish(), external=external if isinstance(external, dict) else {})
+    if epic_kitchens.tables(path):
         problem = "is a table of EPIC-Kitchens, whose segments have a verb and a noun"
         raise AnnotationError(problem, where=path, cure="choose one: epic-kitchens:verb or epic-kitchens:noun")
-    else:
-        builder = make(path, annotations_csv.locate(path))
-        annotations_csv.read_table(text, path, builder)
+    builder = make(path, annotations_csv.locate(path))
+    annotations_csv.read_table(text, path, builder)
     return builder.finish()
 
 

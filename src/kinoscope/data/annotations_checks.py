@@ -55,6 +55,7 @@ class AnnotationBuilder:
             :data:`KEEPABLE` kind as they are and reports the others.
         classes: labels that may occur; None allows any. In a list or tuple they stand in the order of their numbers.
         root: folder of the videos; absolute paths below it are made relative to it.
+        unlabelled: segments may have no label, which is empty then.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class AnnotationBuilder:
         on_flaw: OnFlaw = "error",
         classes: Iterable[str] | None = None,
         root: Path | None = None,
+        unlabelled: bool = False,
     ) -> None:
+        self.unlabelled = unlabelled
         self._source, self._locate, self._on_flaw, self._root = source, locate, on_flaw, root
         self._labels: Labels[Place] = Labels(classes, locate)
         self._left_out: Counter[str] = Counter()
@@ -230,6 +233,8 @@ class AnnotationBuilder:
         return None
 
     def _label(self, value: Any, place: Place) -> str | None:
+        if self.unlabelled and value in (None, ""):
+            return ""
         place = _field(place, "label")
         try:
             return self._labels.read(value, place)

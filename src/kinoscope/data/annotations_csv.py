@@ -40,7 +40,7 @@ def read_table(text: str, path: Path, builder: AnnotationBuilder) -> None:
     delimiter = _delimiter(header_line)
     rows = table_rows(text, path, delimiter)
     line, header = next(rows, (1, []))
-    columns = _columns(header, f"{path}:{line}")
+    columns = _columns(header, f"{path}:{line}", unlabelled=builder.unlabelled)
     for line, cells in rows:
         if len(cells) > len(header):
             problem = f"{len(cells)} cells, but the header names {len(header)} columns"
@@ -53,7 +53,7 @@ def read_table(text: str, path: Path, builder: AnnotationBuilder) -> None:
 def _read_row(row: dict[str, str], line: int, builder: AnnotationBuilder, *, decimal_comma: bool) -> None:
     if decimal_comma:  # spreadsheets that separate by semicolon write 1,5
         row |= {name: row[name].replace(",", ".") for name in ("start", "end", "score", "duration") if name in row}
-    name, label = unguard(row["video"]), unguard(row["label"])
+    name, label = unguard(row["video"]), unguard(row.get("label", ""))
     draft = builder.video(name, line, duration=row.get("duration"), subset=row.get("split"))
     if draft is None:
         return
@@ -104,8 +104,11 @@ def _delimiter(header: str) -> str:
     return max(",;\t", key=known)
 
 
-def _columns(header: list[str], where: str) -> dict[str, int]:
-    """Column name → index. A column under its own name goes before another name for it."""
+def _columns(header: list[str], where: str, *, unlabelled: bool) -> dict[str, int]:
+    """Column name → index. A column under its own name goes before another name for it.
+
+    Segments that may be ``unlabelled`` need no column for labels.
+    """
     found: dict[str, int] = {}
     for index, cell in enumerate(header):
         name = _canonical(cell)
@@ -114,7 +117,7 @@ def _columns(header: list[str], where: str) -> dict[str, int]:
         if name in COLUMNS:
             found.setdefault(name, index)
     needed = ("video", "label", "start", "end") if {"start", "end"} & found.keys() else ("video", "label")
-    missing = [name for name in needed if name not in found]
+    missing = [name for name in needed if name not in found and not (unlabelled and name == "label")]
     if missing:
         shown = ", ".join(repr(cell.strip()) for cell in header[:12])
         raise AnnotationError(

@@ -22,7 +22,7 @@ class _RepeatedKeyError(ValueError):
 
 
 def parse_tree(text: str, path: Path) -> tuple[str, dict[str, Any]]:
-    """What the file holds (``database`` or ``results``) and its entries, by video.
+    """What the file holds (``database`` or ``results``), and the whole of it; its entries by video are at that key.
 
     Raises:
         AnnotationError: not JSON, a key given twice, or another layout than ActivityNet's.
@@ -31,7 +31,7 @@ def parse_tree(text: str, path: Path) -> tuple[str, dict[str, Any]]:
     section = next((key for key in ("database", "results") if isinstance(tree, dict) and key in tree), None)
     if section is None or not isinstance(tree[section], dict):
         raise AnnotationError(f"not an annotation file: {_shape(tree)}", where=path, cure=_EXPECTED)
-    return section, tree[section]
+    return section, tree
 
 
 def read_tree(videos: dict[str, Any], section: str, builder: AnnotationBuilder) -> None:

@@ -46,6 +46,8 @@ def write_annotations_json(
 def write_predictions_json(path: str | Path, predictions: Mapping[str, Sequence[Segment]], **meta: Any) -> None:
     """Write predictions as ActivityNet's ``results``; ``meta`` goes to ``external_data``, except ``version``.
 
+    Where it names a ``classifier`` of videos, ActivityNet's own fields say so, too: ``used`` and ``details``.
+
     Raises:
         AnnotationError: a segment without score, or not start < end, or with a time or score that is not finite.
         OutputError: the file cannot be written.
@@ -57,6 +59,8 @@ def write_predictions_json(path: str | Path, predictions: Mapping[str, Sequence[
         ]
         for name, segments in predictions.items()
     }
+    if "classifier" in meta:
+        meta = {"used": True, "details": meta["classifier"], **meta}
     write_json(path, {"version": version, "results": results, "external_data": meta})
 
 

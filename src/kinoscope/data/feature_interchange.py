@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,7 +21,7 @@ from .annotations_json import parse_json
 from .annotations_text import read_text, shorten
 from .feature_time import FeatureTime
 from .feature_write import write_feature_blocks
-from .features import Features
+from .features import Features, read_features
 
 BESIDE = "features.json"
 """The file beside ``.npy`` files that states their time."""
@@ -205,6 +205,22 @@ class Beside:
     """By the name of the file, without suffix."""
     encoder: str = ""
     weight_hash: str = ""
+
+    def read(self, path: Path, given: FeatureTime | None = None, *, mapped: bool = False) -> Features:
+        """The features of an ``.npy`` file beside it (see :func:`read_features`), with their encoder.
+
+        Raises:
+            FeatureError: as there; a ``given`` time that is not the one stated here.
+        """
+        known = self.times.get(path.stem)
+        if known is not None and given is not None:
+            own, other = ((each.fps, each.stride, each.clip_length) for each in (known, given))
+            if own != other:
+                problem = f"{BESIDE} beside it says {own} (fps, stride, clip length)"
+                cure = "leave --fps, --stride and --clip-length away"
+                raise FeatureError(f"{problem}, which is not the time given, {other}", where=path, cure=cure)
+        features = read_features(path, known or given, mapped=mapped)
+        return features if known is None else replace(features, encoder=self.encoder, weight_hash=self.weight_hash)
 
 
 def read_beside(folder: Path) -> Beside:

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import FeatureError
 from .durations import refuse_lengths
 from .feature_checks import check_features
-from .feature_interchange import BESIDE, read_beside
+from .feature_interchange import read_beside
 from .feature_layout import most_mapped
 from .features import Features, FeatureTime, TimelessError, read_features
 
@@ -21,6 +21,8 @@ ADAPTER_FOLDER = "sola-adapter"
 """Beside adapted features lies the adapter that made them, in a folder of this name."""
 
 _SUFFIXES = (".safetensors", ".npy")
+_FOREIGN = (".npz", ".pkl", ".pickle", ".pt", ".h5", ".hdf5", ".mat")
+"""What other tools keep features in, and we do not read."""
 
 
 class FeatureStore(Mapping[str, Features]):
@@ -67,6 +69,7 @@ class FeatureStore(Mapping[str, Features]):
             self._paths[name] = path
             self._by_last[Path(name).name].append(name)
         if not self._paths:
+            refuse_foreign(self.folder)
             raise FeatureError(
                 "holds no feature files (.safetensors or .npy)",
                 where=self.folder,
@@ -90,7 +93,7 @@ class FeatureStore(Mapping[str, Features]):
     def __getitem__(self, name: str) -> Features:
         path = self.path_of(name)
         if self._kept is None:
-            return self._timed(path, read_features(path, self._time_of(path)))
+            return self._read(path)
         if path not in self._kept:
             if len(self._kept) >= most_mapped():
                 del self._kept[next(iter(self._kept))]  # the oldest
@@ -99,8 +102,7 @@ class FeatureStore(Mapping[str, Features]):
 
     def open(self, name: str) -> Features:
         """Features of ``name`` mapped from their file, not read and not checked (see :func:`read_features`)."""
-        path = self.path_of(name)
-        return self._timed(path, read_features(path, self._time_of(path), mapped=True))
+        return self._read(self.path_of(name), mapped=True)
 
     def mapped(self) -> FeatureStore:
         """The same store, whose features are mapped and kept open: for many short looks, as training takes them.
@@ -168,22 +170,12 @@ class FeatureStore(Mapping[str, Features]):
             more = f", and {len(timeless) - 1} more of {len(self)} files have none" if len(timeless) > 1 else ""
             raise FeatureError(timeless[0].problem + more, where=timeless[0].where, cure=timeless[0].cure)
 
-    def _time_of(self, path: Path) -> FeatureTime | None:
-        """The time of a file that holds none: what lies beside it says so, else the user."""
-        beside = self._beside.times.get(path.stem) if path.parent == self.folder and path.suffix == ".npy" else None
-        if beside is None or self.time is None:
-            return beside or self.time
-        own, given = ((each.fps, each.stride, each.clip_length) for each in (beside, self.time))
-        if own != given:
-            problem = f"{BESIDE} beside it says {own} (fps, stride, clip length), which is not the time given, {given}"
-            raise FeatureError(problem, where=path, cure="leave --fps, --stride and --clip-length away")
-        return beside
-
-    def _timed(self, path: Path, features: Features) -> Features:
-        """``features`` with what lies beside the file, and with the duration that the table gives if it has none."""
-        if path.suffix == ".npy" and self._beside.times.get(path.stem) == features.time:
-            source = self._beside.encoder, self._beside.weight_hash
-            features = replace(features, encoder=source[0], weight_hash=source[1])
+    def _read(self, path: Path, *, mapped: bool = False) -> Features:
+        """A file with what lies beside it, and with the duration that the table gives if it has none."""
+        if path.suffix == ".npy" and path.parent == self.folder:
+            features = self._beside.read(path, self.time, mapped=mapped)
+        else:
+            features = read_features(path, self.time, mapped=mapped)
         if features.time.duration is not None or path not in self._durations:
             return features
         return replace(features, time=replace(features.time, duration=self._durations[path]))
@@ -239,6 +231,22 @@ def feature_files(folder: str | Path) -> list[Path]:
         if path.suffix in _SUFFIXES and not hidden and not path.is_dir():
             found.append(path)
     return found
+
+
+def refuse_foreign(path: str | Path) -> None:
+    """Raise :class:`FeatureError` where a file, or a folder, holds what are features of another kind than we read."""
+    path = Path(path)
+    inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+    found = [each for each in inside if each.suffix.lower() in _FOREIGN and each.is_file()]
+    if not found:
+        return
+    suffix = found[0].suffix
+    what = f"holds {suffix} files" if path.is_dir() else f"is a {suffix} file"
+    known = "features are read from .safetensors (with their time) and .npy, one array [T, C] for each video"
+    cure = "save each array as NAME.npy"
+    if suffix.lower() == ".npz":
+        cure += f": numpy.save('{found[0].stem}.npy', numpy.load('{found[0].name}')[KEY])"
+    raise FeatureError(f"{what}, but {known}", where=path, cure=cure)
 
 
 def feature_path(folder: str | Path, name: str) -> Path:

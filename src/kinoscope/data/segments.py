@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 _SUFFIXES = "3gp asf avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogv ts vob webm wmv"
 VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
@@ -11,7 +13,10 @@ VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A label from ``start`` to ``end``, in seconds from the beginning of the video; predictions carry a ``score``."""
+    """A label from ``start`` to ``end``, in seconds from the beginning of the video; predictions carry a ``score``.
+
+    The label of a proposal, which has none, is empty.
+    """
 
     start: float
     end: float
@@ -61,6 +66,8 @@ class Annotations:
     flaws: tuple[Flaw, ...] = ()
     remarks: tuple[str, ...] = ()
     """What a layout holds beside segments and was left out, in words."""
+    external: Mapping[str, Any] = field(default_factory=dict)
+    """What a file of predictions says of how it was made: ``external_data`` of ActivityNet's layout."""
 
     @property
     def classes(self) -> tuple[str, ...]:

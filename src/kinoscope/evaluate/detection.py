@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,13 @@ from ..data.annotations import read_annotations, read_predictions
 from ..data.segments import Annotations, Segment
 from ..errors import AnnotationError
 from ..wording import plural
+from . import mismatch
 from . import reasons as why
 from .arrays import distinct_rows, score_arrays
 from .matching import Ints, SegmentTable
 from .names import match_folders
-from .protocols import Protocol, get_protocol
-from .result import DetectionResult, Reason
+from .protocols import PROTOCOLS, Protocol, get_protocol
+from .result import NOT_TOLD, DetectionResult, Reason
 from .subsets import choose_subset
 
 
@@ -33,6 +35,7 @@ def evaluate_files(
     *,
     subset: str | None = None,
     dataset: str | None = None,
+    need_labels: bool = True,
 ) -> DetectionResult:
     """Score a file of predictions (CSV or ActivityNet's ``results``) against one of ground truth.
 
@@ -43,6 +46,7 @@ def evaluate_files(
         subset: see :func:`evaluate_detection`.
         dataset: what the ground truth is, where its content does not tell; see
             :func:`~kinoscope.data.annotations.read_annotations`.
+        need_labels: refuse predictions without labels; they can be scored as proposals only.
 
     Raises:
         AnnotationError: a file that cannot be used; flawed ground truth under a protocol that demands flawless one.
@@ -50,12 +54,12 @@ def evaluate_files(
     """
     rules = get_protocol(protocol)
     truth = read_annotations(ground_truth, on_flaw=rules.on_flaw, dataset=dataset)
-    guesses = read_predictions(predictions)
+    guesses = read_predictions(predictions, need_labels=need_labels)
     segments = {name: video.segments for name, video in guesses.videos.items()}
     result = evaluate_detection(segments, truth, rules, subset=subset)
     extra = [*why.flaw_reasons(guesses.flaws, "predictions"), *why.scored_truth(truth)]
     extra += [Reason("remark", 1, text) for text in truth.remarks]
-    return replace(result, reasons=(*result.reasons, *extra))
+    return replace(result, reasons=(*result.reasons, *extra), classifier=_classifier(guesses.external))
 
 
 def evaluate_detection(
@@ -85,8 +89,14 @@ def evaluate_detection(
     if rules.match_folders:
         predictions, renamed = match_folders(predictions, ground_truth.videos, ground_truth.file_names())
         reasons += why.other_folders(renamed)
+    reasons += mismatch.video_names(predictions, ground_truth.videos)
+    reasons += mismatch.label_names(
+        Counter(segment.label for found in predictions.values() for segment in found), ground_truth.classes
+    )
     part, predictions, blocked = _without_blocked(part, predictions, rules)
     reasons += blocked
+    lists = {name: other.listed for name, other in PROTOCOLS.items()}
+    reasons += mismatch.video_list(len(part.videos), rules.listed, rules.name, lists)
     truths, ignored = _true_segments(part, rules)
     classes = tuple(sorted({segment.label for segments in truths.values() for segment in segments}))
     elsewhere = {name for name in predictions if name in ground_truth.videos and name not in truths}
@@ -116,9 +126,32 @@ def evaluate_detection(
     reasons += why.flaw_reasons(ground_truth.flaws, "ground truth")
     known = np.array([name in truths for name in videos], dtype=bool)
     durations = {name: video.duration for name, video in part.videos.items() if video.duration is not None}
+    reasons.sort(key=lambda reason: not reason.cure)  # what is clearly wrong first
     return DetectionResult(
-        rules, chosen, classes, videos, known, guess, distinct, scores, tuple(reasons), proposals, durations
+        rules,
+        chosen,
+        classes,
+        videos,
+        known,
+        guess,
+        distinct,
+        scores,
+        tuple(reasons),
+        proposals,
+        durations,
+        class_agnostic=_of_one_kind(guesses, classes),
     )
+
+
+def _of_one_kind(guesses: Mapping[str, Sequence[Segment]], classes: tuple[str, ...]) -> bool:
+    labels = {segment.label for found in guesses.values() for segment in found}
+    return len(labels) == 1 and labels.isdisjoint(classes)
+
+
+def _classifier(external: Mapping[str, Any]) -> str:
+    """What named the segments, as ``external_data`` tells: our own word for it, or ActivityNet's (used, details)."""
+    told = external.get("classifier") or (external.get("details") if external.get("used") is True else None)
+    return told if isinstance(told, str) and told.strip() else NOT_TOLD
 
 
 def _true_segments(part: Annotations, rules: Protocol) -> tuple[dict[str, Sequence[Segment]], list[Reason]]:

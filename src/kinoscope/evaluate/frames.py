@@ -166,6 +166,24 @@ def frame_labels(result: DetectionResult, fps: float) -> tuple[dict[str, NDArray
     return found
 
 
+def overlapping_segments(result: DetectionResult) -> int:
+    """True segments that overlap another of their video, so that a label for each frame cannot show them all."""
+    truth = result.ground_truth
+    order = np.lexsort((truth.end, truth.start, truth.video))
+    video, start, end = truth.video[order], truth.start[order], truth.end[order]
+    hit = np.zeros(len(order), dtype=bool)
+    latest = 0  # row of the segment, of those before in its video, that ends last
+    for row in range(1, len(order)):
+        if video[row] != video[latest]:
+            latest = row
+            continue
+        if start[row] < end[latest]:
+            hit[row] = hit[latest] = True
+        if end[row] > end[latest]:
+            latest = row
+    return int(hit.sum())
+
+
 @dataclass(frozen=True)
 class Runs:
     """Segments of one video, in the order of time: frames from ``begin`` up to, without, ``end``. Each [S]."""

@@ -43,6 +43,8 @@ class Protocol:
     """Labels in the ground truth that are not classes."""
     blocked: tuple[str, ...] = ()
     """Names of videos that do not count: dropped from ground truth and predictions, as OpenTAD does by a list."""
+    listed: int | None = None
+    """Videos of the list that papers mean by this name; another number at hand is told. None: any list."""
     other_subsets: Literal["wrong", "ignore"] = "wrong"
     """Predictions on videos of other subsets: wrong, as in the published evaluators, or not looked at."""
     match_folders: bool = False
@@ -73,12 +75,13 @@ PROTOCOLS = {
         # THUMOS14: 20 classes, "Ambiguous" is none of them. The videos are those of the file, whichever list that is.
         _THUMOS14,
         # Its annotation names 213 videos; one has nothing but "Ambiguous". Without it 212 videos, 3,358 instances.
-        replace(_THUMOS14, name="thumos14-212", blocked=("video_test_0001292",)),
+        replace(_THUMOS14, name="thumos14-212", blocked=("video_test_0001292",), listed=212),
         # The list of G-TAD's evaluator: 210 videos, 3,311 instances. Its own file lacks these videos already.
         replace(
             _THUMOS14,
             name="thumos14-gtad",
             blocked=("video_test_0000270", "video_test_0001292", "video_test_0001496"),
+            listed=210,
         ),
         # MultiTHUMOS: 65 classes; its JSON calls THUMOS14's test part validation, the release itself test.
         Protocol("multithumos", _TO_90, ("test", "validation"), remove_duplicates=True),

@@ -14,6 +14,8 @@ from .matching import Floats, Ints, SegmentTable
 from .precision import class_bounds, precision_at
 from .protocols import Protocol
 
+NOT_TOLD = "not told"
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -26,6 +28,17 @@ class Reason:
     """One sentence for people, with the nearest known names."""
     names: tuple[str, ...] = ()
     """All videos or labels concerned."""
+    cure: str = ""
+    """What to do, where something is clearly wrong: such a reason is told first, as a warning."""
+
+    @property
+    def sentence(self) -> str:
+        """With the cure, on one line."""
+        return f"{self.text}. Cure: {self.cure}" if self.cure else self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**vars(self), "names": list(self.names)}
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,10 @@ class DetectionResult:
     """All predictions, also those whose label is no class (-1): what they are called does not matter to proposals."""
     durations: Mapping[str, float] = field(default_factory=dict)
     """Seconds of the scored videos, as far as the ground truth tells."""
+    class_agnostic: bool = False
+    """Whether the predictions are proposals: all have the same label, which is no class, or none."""
+    classifier: str = NOT_TOLD
+    """What gave class-agnostic segments their labels, in words, as the file of predictions tells."""
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -109,23 +126,33 @@ class DetectionResult:
         ]
         return [*rows, self._row("mean", len(self.ground_truth), self.map)]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values for JSON; average precision as a fraction, thresholds as text keys."""
+    def basis(self) -> dict[str, Any]:
+        """What any number from here rests on, as plain values for JSON: protocol, videos, reasons."""
         return {
             "protocol": self.protocol.to_dict(),
             "subset": self.subset,
+            "videos": len(self.scored_videos),
+            "video_list_hash": self.video_list_hash,
+            "video_list": {
+                "videos": len(self.scored_videos),
+                "named_by_protocol": self.protocol.listed,
+                "blocked": list(self.protocol.blocked),
+                "hash": self.video_list_hash,
+            },
+            "classifier": self.classifier,
+            "segments": len(self.ground_truth),
+            "reasons": [reason.to_dict() for reason in self.reasons],
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values for JSON; average precision as a fraction, thresholds as text keys."""
+        return {
+            **self.basis(),
             "average_mAP": self.average_map,
             "mAP": {f"{threshold:g}": float(value) for threshold, value in zip(self.thresholds, self.map, strict=True)},
             "classes": self.table()[:-1],
-            "videos": len(self.scored_videos),
-            "video_list_hash": self.video_list_hash,
-            "segments": len(self.ground_truth),
             "predictions": len(self.predictions),
             "tie_share": self.tie_share,
-            "reasons": [
-                {"kind": reason.kind, "count": reason.count, "text": reason.text, "names": list(reason.names)}
-                for reason in self.reasons
-            ],
         }
 
     def _row(self, name: str, segments: int, values: Floats) -> dict[str, Any]:

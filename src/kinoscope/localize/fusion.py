@@ -15,6 +15,9 @@ from numpy.typing import ArrayLike
 from ..data.segments import Segment
 from .nms import Floats, Indices
 
+FUSION = "the 2 most probable labels of each video, with the geometric mean of both scores"
+"""What :func:`fuse_segments` does by default, in words."""
+
 
 def fuse_scores(
     scores: ArrayLike, video_scores: ArrayLike, *, top: int = 2, rule: Literal["sqrt", "product"] = "sqrt"

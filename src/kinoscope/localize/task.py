@@ -123,7 +123,7 @@ class LocalizeTask(Task):
 
     def schedule(self, step: int, total: int) -> float:
         """Linear warm-up, then cosine."""
-        warmup = round(total * self.options.warmup_epochs / self.options.epochs)
+        warmup = round(total * self.options.warmup / self.options.epochs)
         return rate_factor(step, total, warmup, _FINAL_RATE / self.options.learning_rate)
 
     @torch.no_grad()
@@ -154,7 +154,8 @@ class LocalizeTask(Task):
 
     def settings(self) -> dict[str, Any]:
         """What, beside the loop's options, decides the result."""
-        spec, classes, options = self.data.spec, list(self.data.classes), asdict(self.options)
+        spec, classes = self.data.spec, list(self.data.classes)
+        options = {**asdict(self.options), "warmup_epochs": self.options.warmup}
         if self.options.head == "actionformer":
             del options["head"]  # so that runs from before there were other heads can be resumed
         return {**options, "encoder": spec.encoder, "classes": classes, "data": self.data.digest()}

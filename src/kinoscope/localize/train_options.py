@@ -23,6 +23,7 @@ _PRESETS = {
 }
 _OF_POINTS = ("levels", "radius", "smoothing", "offset_weight", "normaliser")
 """Options without meaning for heads that score maps."""
+_WARMUP = 5  # epochs
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class LocalizeTrainOptions:
     """Videos per update."""
     learning_rate: float = 1e-3
     """Largest rate of AdamW; linear warm-up, then a cosine down to nearly 0."""
-    warmup_epochs: int = 5
-    """Epochs in which the rate rises."""
+    warmup_epochs: int | None = None
+    """Epochs in which the rate rises; none: 5, or half of the epochs where these are fewer than 10."""
     weight_decay: float = 0.05
     """On the weights of convolutions only."""
     average: float = 0.999
@@ -81,16 +82,17 @@ class LocalizeTrainOptions:
             raise OptionError(problem, cure=f"choose {' or '.join(_PRESETS[self.head])}")
         for name in ("epochs", "batch_size", "max_length"):
             at_least(name, getattr(self, name), 1)
-        for name in ("warmup_epochs", "weight_decay", "validate_every"):
+        for name in ("weight_decay", "validate_every"):
             at_least(name, getattr(self, name), 0)
         for name in ("learning_rate", "clip_gradients", "normaliser", "radius"):
             at_least(name, getattr(self, name), 1e-12)
         between("average", self.average, 0, 1)
         between("crop_keep", self.crop_keep, 0, 1)
         between("smoothing", self.smoothing, 0, 1)
-        if self.warmup_epochs >= self.epochs:
+        at_least("warmup_epochs", self.warmup, 0)
+        if self.warmup >= self.epochs:
             raise OptionError(
-                f"warmup_epochs {self.warmup_epochs} leave nothing of epochs {self.epochs}",
+                f"warmup_epochs {self.warmup} leave nothing of epochs {self.epochs}",
                 cure="lower warmup_epochs or raise epochs",
             )
         if self.causal and (self.head, self.preset) != ("actionformer", "small"):
@@ -105,6 +107,11 @@ class LocalizeTrainOptions:
         if self.head in ("gtad", "bmn") and changed:
             problem = f"{', '.join(changed)} {'are' if len(changed) > 1 else 'is'} given, but head is {self.head!r}"
             raise OptionError(problem, cure="leave it out, or choose another head")
+
+    @property
+    def warmup(self) -> int:
+        """Epochs in which the rate rises, also where none were given."""
+        return min(_WARMUP, self.epochs // 2) if self.warmup_epochs is None else self.warmup_epochs
 
     @classmethod
     def thumos(cls) -> LocalizeTrainOptions:

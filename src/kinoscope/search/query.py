@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.feature_interchange import read_beside
 from ..data.feature_time import video_duration
 from ..data.features import Features, read_features
 from ..data.segments import video_name
@@ -100,7 +101,7 @@ def _known(position: int, index: Index, span: Span | None) -> Query:
 
 
 def _of_features(path: Path, index: Index, span: Span | None) -> Query:
-    features = read_features(path, index.time if path.suffix == ".npy" else None)
+    features = _read(path, index)
     problem = _misfit(features, index)
     if problem:
         raise FeatureError(f"does not fit the index: {problem}", where=path, cure="extract it as the index was made")
@@ -112,6 +113,14 @@ def _of_features(path: Path, index: Index, span: Span | None) -> Query:
     require_inside(span, duration, path)
     chosen = rows_within(np.minimum(features.time.centers(len(features)), duration), span)
     return Query(name, _direction(rows[chosen]), span, position, film, duration)
+
+
+def _read(path: Path, index: Index) -> Features:
+    """A feature file; an ``.npy`` file whose time no ``features.json`` tells has that of the index."""
+    if path.suffix != ".npy":
+        return read_features(path)
+    beside = read_beside(path.parent)
+    return beside.read(path, None if path.stem in beside.times else index.time)
 
 
 def _encoded(path: Path, index: Index, span: Span | None, encoder: Encoder) -> Query:
