@@ -133,4 +133,5 @@ def test_end_to_end(run: Run, here: Path) -> None:
     assert read_predictions(here / "out.json").videos["2"].segments
     refused(run("localize", "feats", "--model", "run"), "features come from encoder 'tiny-lite'")
     done(run("extract", "videos", "--encoder", "run", "--out", "tuned"))
-    refused(run(*train[:3], "--features", "feats", "--out", "run"), "already holds a run")
+    (here / "videos" / "0.mp4").unlink()
+    refused(run(*train, "--end-to-end", 1, "--videos", "videos"), "already holds a run")  # before the videos are read

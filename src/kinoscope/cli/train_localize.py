@@ -100,8 +100,10 @@ def run(
         note("note: the labels tell no durations, so --fps and --stride were only checked against the last segments.")
     whole = None
     if end_to_end:
+        from ..engine.resume import require_free
         from .end_to_end import prepare
 
+        require_free(out, resume)
         maps = cache or out / "maps"
         names = annotations.videos
         whole = prepare(store, names, videos, maps, blocks=end_to_end, rate=encoder_rate, device=device)

@@ -44,18 +44,19 @@ def claim(folder: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any
 
     A run that ended before its first checkpoint has left nothing to lose: its folder is free.
     """
-    description, saved = folder / "run.json", folder / CHECKPOINT
-    if saved.exists():
-        if not resume:
-            raise OutputError(
-                "already holds a run",
-                where=folder,
-                cure="continue it with --resume, or delete this folder, or choose another",
-            )
+    require_free(folder, resume)
+    if (folder / CHECKPOINT).exists():
         check_identity(folder, identity)
     else:
-        write_json(description, identity)
+        write_json(folder / "run.json", identity)
     return run_position(folder)
+
+
+def require_free(folder: Path, resume: bool) -> None:
+    """Raise :class:`OutputError` if ``folder`` holds a run that is not to be continued; also before long preparations."""
+    if (folder / CHECKPOINT).exists() and not resume:
+        cure = "continue it with --resume, or delete this folder, or choose another"
+        raise OutputError("already holds a run", where=folder, cure=cure)
 
 
 def run_position(folder: Path) -> dict[str, Any]:
