@@ -53,7 +53,7 @@ def claim(folder: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any
 
 
 def require_free(folder: Path, resume: bool) -> None:
-    """Raise :class:`OutputError` if ``folder`` holds a run that is not to be continued; also before long preparations."""
+    """Raise :class:`OutputError` if ``folder`` holds a run that is not to be continued."""
     if (folder / CHECKPOINT).exists() and not resume:
         cure = "continue it with --resume, or delete this folder, or choose another"
         raise OutputError("already holds a run", where=folder, cure=cure)
