@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..data.segments import Segment
-from .nms import Floats, Indices
+from .intervals import Floats, Indices
 
 
 def fuse_scores(
