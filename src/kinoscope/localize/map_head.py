@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.padding import pad
-from .decode import Candidates, Seen
+from .decode import Seen
+from .intervals import Candidates, Floats, Indices
 from .map_network import Bmn, GTad, Maps
 from .map_options import MapOptions
-from .nms import Floats, Indices
 from .options import DecodeOptions
 
 _AT_ONCE = 8
