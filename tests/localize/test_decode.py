@@ -32,7 +32,7 @@ def test_grid_seconds_vector(vectors, place):
     np.testing.assert_allclose(time.to_grid(inputs["seconds"]), expected["seconds_to_grid"], atol=group["tolerance"])
     grid = np.array(inputs["grid"])
     candidates = (np.stack([np.full_like(grid, -100.0), grid], 1), np.linspace(1, 0.5, len(grid)), np.arange(len(grid)))
-    segments = to_segments(candidates, time, 1000, [f"{n}" for n in range(len(grid))], DecodeOptions())
+    segments = to_segments([candidates], [time], [1000], [f"{n}" for n in range(len(grid))], DecodeOptions())[0]
     found = {int(segment.label): segment.end for segment in segments}
     wanted = expected["grid_to_seconds_clipped"]
     assert all(segment.start == 0 for segment in segments)
@@ -60,7 +60,7 @@ def test_nothing_above_the_threshold_gives_no_segment():
     head = ActionFormerOptions(4, 2, width=8, heads=2, branch_blocks=1)
     outputs = [(torch.full((1, n, 2), -50.0), torch.ones(1, n, 2)) for n in (5, 3)]
     candidates = decode(outputs, torch.ones(1, 5), head, DecodeOptions())[0]
-    assert to_segments(candidates, FeatureTime(10, 1, 1), 5, ["a", "b"], DecodeOptions()) == []
+    assert to_segments([candidates], [FeatureTime(10, 1, 1)], [5], ["a", "b"], DecodeOptions()) == [[]]
 
 
 def test_duration_is_what_the_rows_saw_when_the_file_does_not_say():

@@ -172,7 +172,7 @@ def test_gated_suppression_is_that_of_each_class():
     scores, labels = rng.uniform(0.1, 1, 40), rng.integers(0, 2, 40)
     options = DecodeOptions(sigma=0.4, gate=(0.5, 0.4), max_segments=15)
     time = FeatureTime(1, 1, 1, offset=10.0)  # far enough from both ends that nothing is clipped
-    found = to_segments((segments, scores, labels), time, 100, ["a", "b"], options)
+    found = to_segments([(segments, scores, labels)], [time], [100], ["a", "b"], options)[0]
     expected = []
     for label in range(2):
         own = np.flatnonzero(labels == label)
@@ -183,9 +183,9 @@ def test_gated_suppression_is_that_of_each_class():
     expected.sort(key=lambda each: -each[0])
     assert [(s.score, s.label) for s in found] == [(score, label) for score, _, label in expected[:15]]
     assert [s.start for s in found] == pytest.approx([start for _, start, _ in expected[:15]])
-    assert to_segments((segments[:0], scores[:0], labels[:0]), time, 100, ["a", "b"], options) == []
+    assert to_segments([(segments[:0], scores[:0], labels[:0])], [time], [100], ["a", "b"], options) == [[]]
     one_pool = DecodeOptions(sigma=0.4, gate=(0.5, 0.4), multiclass=False)
-    found = to_segments((segments, scores, labels), time, 100, ["a", "b"], one_pool)
+    found = to_segments([(segments, scores, labels)], [time], [100], ["a", "b"], one_pool)[0]
     _, left = soft_nms(segments / 100, scores, sigma=0.4, gate=(0.5, 0.4))
     assert [s.score for s in found] == left.tolist()
 

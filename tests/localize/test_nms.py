@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinoscope.localize.fusion import fuse_scores
-from kinoscope.localize.nms import hard_nms, interval_iou, soft_nms, suppress, vote
+from kinoscope.localize.intervals import interval_iou
+from kinoscope.localize.nms import hard_nms, soft_nms, suppress, suppress_many, vote
 from kinoscope.localize.options import DecodeOptions
 
 METHODS = {0: "zero", 1: "linear", 2: "gaussian", 3: "gaussian"}
@@ -176,6 +178,47 @@ def test_classes_do_not_touch_each_other(raw, method, voting):
         )
     assert sorted(together) == sorted(apart)
     assert [score for _, score, _ in together] == sorted((score for _, score, _ in together), reverse=True)
+
+
+rules = st.builds(
+    DecodeOptions,
+    method=st.sampled_from(["hard", "zero", "linear", "gaussian"]),
+    iou_threshold=st.sampled_from([0.0, 0.3]),
+    min_score=st.sampled_from([0.0, 0.05]),
+    multiclass=st.booleans(),
+    voting=st.sampled_from([None, 0.5]),
+    max_segments=st.sampled_from([1, 3, 200]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(candidates, max_size=6), rules, st.sampled_from([5, 65536]))
+def test_videos_do_not_touch_each_other(raw, options, at_once):
+    videos = [unpack(each) for each in raw]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kinoscope.localize.rounds._AT_ONCE", at_once)
+        together = suppress_many(videos, options)
+    for video, found in zip(videos, together, strict=True):
+        alone = suppress(*video, options)
+        assert [part.tolist() for part in found] == [part.tolist() for part in alone]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(candidates, min_size=1, max_size=6), rules)
+def test_few_kept_are_the_first_of_all(raw, options):
+    videos = [unpack(each) for each in raw]
+    for few, every in zip(
+        suppress_many(videos, options), suppress_many(videos, replace(options, max_segments=1000)), strict=True
+    ):
+        assert [part.tolist() for part in few] == [part[: options.max_segments].tolist() for part in every]
+
+
+def test_the_gate_is_about_shares_of_each_video():
+    segments, scores, labels = np.array([[0.0, 10.0], [2.0, 10.0]]), np.array([0.9, 0.8]), np.zeros(2, np.int64)
+    options = DecodeOptions(gate=(0.5, 0.5))
+    short, long = suppress_many([(segments, scores, labels)] * 2, options, lengths=[10.0, 100.0])
+    assert short[1].tolist() == [0.9, 0.8]  # tIoU 0.8 < 0.5 + 0.5 · 1: spared
+    assert long[1][1] < 0.5
 
 
 def test_one_pool_of_classes_when_multiclass_is_off():

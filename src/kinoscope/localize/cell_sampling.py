@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from .cells import CellMap, Window
-from .nms import Floats, Indices
+from .intervals import Floats, Indices
 
 _KEPT = 16
 """Matrices in the cache: a few per network and device."""

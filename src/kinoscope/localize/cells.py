@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from .nms import Floats
+from .intervals import Floats
 
 Axes = Literal["duration_start", "start_end"]
 Window = Literal["release", "opentad", "jjboy"]

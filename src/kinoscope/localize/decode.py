@@ -16,13 +16,11 @@ from torch import Tensor
 from ..data.feature_time import video_duration
 from ..data.features import FeatureTime
 from ..data.segments import Segment
+from .intervals import Candidates
 from .network import Levels, level_masks
-from .nms import Floats, Indices, soft_nms, suppress
+from .nms import suppress_many
 from .options import ActionFormerOptions, DecodeOptions
 from .targets import pyramid_points
-
-Candidates = tuple[Floats, Floats, Indices]
-"""Segments [N, 2] in grid units, scores [N], class numbers [N]."""
 
 
 @dataclass(frozen=True)
@@ -77,34 +75,30 @@ def decode(outputs: Levels, mask: Tensor, head: ActionFormerOptions, options: De
 
 
 def to_segments(
-    candidates: Candidates, time: FeatureTime, rows: int, classes: Sequence[str], options: DecodeOptions
-) -> list[Segment]:
-    """Suppress duplicates and give the rest as segments in seconds, clipped to the video, best first."""
-    grid, scores, labels = suppress(*candidates, options) if options.gate is None else _gated(candidates, rows, options)
+    videos: Sequence[Candidates],
+    times: Sequence[FeatureTime],
+    rows: Sequence[int],
+    classes: Sequence[str],
+    options: DecodeOptions,
+) -> list[list[Segment]]:
+    """Suppress duplicates and give the rest as segments in seconds, clipped to their video, best first.
+
+    Args:
+        videos: the candidates of each, in grid units.
+        times: of the features of each.
+        rows: how many features each has.
+        classes: their names.
+        options: the rule of suppression.
+    """
+    kept = suppress_many(videos, options, rows)
+    return [_in_seconds(*each, classes) for each in zip(kept, times, rows, strict=True)]
+
+
+def _in_seconds(kept: Candidates, time: FeatureTime, rows: int, classes: Sequence[str]) -> list[Segment]:
+    grid, scores, labels = kept
     seconds = np.clip(time.to_seconds(grid), 0.0, video_duration(time, rows))  # [N, 2]
     return [
-        Segment(float(start), float(end), classes[label], float(score))
-        for (start, end), score, label in zip(seconds, scores, labels, strict=True)
+        Segment(start, end, classes[label], score)
+        for (start, end), label, score in zip(seconds.tolist(), labels.tolist(), scores.tolist(), strict=True)
         if end > start
     ]
-
-
-def _gated(candidates: Candidates, rows: int, options: DecodeOptions) -> Candidates:
-    """Suppression that spares what overlaps a segment little for its length (specification section 3.3, BMN)."""
-    segments, scores, labels = candidates
-    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)] if options.multiclass else [...]
-    kept, decayed = [np.empty(0, np.int64)], [np.empty(0)]
-    for group in groups:
-        own, left = soft_nms(
-            segments[group] / rows,
-            scores[group],
-            sigma=options.sigma,
-            min_score=options.min_score,
-            max_kept=options.max_segments,
-            gate=options.gate,
-        )
-        kept.append(np.arange(len(scores))[group][own])
-        decayed.append(left)
-    index, final = np.concatenate(kept), np.concatenate(decayed)
-    best = np.lexsort((index, segments[index, 0], -final))[: options.max_segments]  # the tie rule of nms.py
-    return segments[index[best]], final[best], labels[index[best]]

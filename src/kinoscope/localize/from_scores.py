@@ -167,5 +167,5 @@ def _without_near_copies(segments: list[Segment], overlap: float | None) -> list
     """Best first; of segments that nearly coincide only the best (within a class none overlap)."""
     bounds = np.array([[segment.start, segment.end] for segment in segments]).reshape(-1, 2)
     scores = [segment.score or 0.0 for segment in segments]
-    order = hard_nms(bounds, scores, 2.0 if overlap is None else overlap)
+    order = hard_nms(bounds, scores, 1.0 if overlap is None else overlap)
     return [segments[place] for place in order]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..data.segments import Segment
-from .nms import Floats, Indices
+from .intervals import Floats, Indices
 
 FUSION = "the 2 most probable labels of each video, with the geometric mean of both scores"
 """What :func:`fuse_segments` does by default, in words."""

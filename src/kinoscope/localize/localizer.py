@@ -80,15 +80,16 @@ class Localizer:
             self.features.check(features)
         found: list[list[Segment]] = [[] for _ in videos]
         for places in self._head.batches([len(features) for features in videos]):
-            for place, seen in zip(places, self._look([videos[place] for place in places]), strict=True):
-                found[place] = self._segments(seen, videos[place])
+            batch = [videos[place] for place in places]
+            for place, segments in zip(places, self._segments(self._look(batch), batch), strict=True):
+                found[place] = segments
         return found
 
     def localize_with_scores(self, features: Features) -> tuple[list[Segment], np.ndarray]:
         """Segments of a video, as :meth:`localize_features`, and class scores, as :meth:`class_scores`, in one pass."""
         self.features.check(features)
-        seen = self._look([features])[0]
-        return self._segments(seen, features), seen.class_scores
+        seen = self._look([features])
+        return self._segments(seen, [features])[0], seen[0].class_scores
 
     def class_scores(self, features: Features) -> np.ndarray:
         """How probable each class is at each row: the largest score of a point or a segment there. Shape: [T, K]."""
@@ -99,8 +100,9 @@ class Localizer:
     def _look(self, videos: Sequence[Features]) -> list[Seen]:
         return self._head.look([video.values for video in videos], self.decoding)
 
-    def _segments(self, seen: Seen, video: Features) -> list[Segment]:
-        return to_segments(seen.candidates, video.time, len(video), self.classes, self.decoding)
+    def _segments(self, seen: Sequence[Seen], videos: Sequence[Features]) -> list[list[Segment]]:
+        candidates, times = [each.candidates for each in seen], [video.time for video in videos]
+        return to_segments(candidates, times, [len(video) for video in videos], self.classes, self.decoding)
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``config.json`` into ``folder``, each atomically."""

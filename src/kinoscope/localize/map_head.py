@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.padding import pad
-from .decode import Candidates, Seen
+from .decode import Seen
+from .intervals import Candidates, Floats, Indices
 from .map_network import Bmn, GTad, Maps
 from .map_options import MapOptions
-from .nms import Floats, Indices
 from .options import DecodeOptions
 
 _AT_ONCE = 8
@@ -106,8 +106,11 @@ class MapHead:
 
     def _candidates(self, scores: Floats, first: int, scale: float, options: DecodeOptions) -> Candidates:
         """The best cells of one piece [K, N], in grid units of the video; ``scale`` is its rows per row of the map."""
-        places = np.flatnonzero(scores > options.threshold)
-        flat = scores.ravel()[places]
+        places, flat = np.flatnonzero(scores > options.threshold), scores.ravel()
+        if len(places) > options.candidates:  # far fewer are sorted than there are; those at the edge all of them
+            least = np.partition(flat[places], -options.candidates)[-options.candidates]
+            places = np.flatnonzero(scores >= least)
+        flat = flat[places]
         best = np.argsort(-flat, kind="stable")[: options.candidates]
         labels, cells = np.divmod(places[best], scores.shape[1])
         segments = self.segments[cells] * scale + first - 0.5

@@ -1,34 +1,22 @@
 """Suppression of duplicate segments in one dimension, and voting on their boundaries; NumPy only.
 
-Ties are resolved in one stated way everywhere: the higher score first, then the earlier start, then the lower index.
+Classes and videos are suppressed side by side, see :mod:`.rounds`. Ties are resolved in one stated way everywhere: the
+higher score first, then the earlier start, then the lower index.
 
 Source: specification section 5. Soft-NMS: Bodla et al., ICCV 2017.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterator
-from itertools import islice
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .intervals import Candidates, Floats, Indices, interval_iou
 from .options import DecodeOptions
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
-
-EPS = 1e-6
-"""Added to every length in the tIoU of suppression, as in the public C++ code; voting goes without."""
-
-
-def interval_iou(one: Floats, many: Floats, eps: float = 0.0) -> Floats:
-    """tIoU of the interval ``one`` [2] with each of ``many`` [N, 2], ``eps`` added to each length; 0 / 0 is 0."""
-    overlap = np.maximum(np.minimum(one[1], many[:, 1]) - np.maximum(one[0], many[:, 0]), 0.0)
-    union = (one[1] - one[0] + eps) + (many[:, 1] - many[:, 0] + eps) - overlap
-    return np.asarray(np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0))
+from .rounds import Picks, pick
 
 
 def hard_nms(segments: ArrayLike, scores: ArrayLike, iou_threshold: float, max_kept: int | None = None) -> Indices:
@@ -37,8 +25,7 @@ def hard_nms(segments: ArrayLike, scores: ArrayLike, iou_threshold: float, max_k
     Shape:
         segments [N, 2], scores [N] → indices of the kept, best first.
     """
-    picks = _hard_picks(_pairs(segments), np.asarray(scores, np.float64), iou_threshold)
-    return np.array([index for index, _ in islice(picks, max_kept)], dtype=np.int64)
+    return _one_group(segments, scores, max_kept, method="hard", iou_threshold=iou_threshold)[0]
 
 
 def soft_nms(
@@ -67,52 +54,23 @@ def soft_nms(
     Shape:
         returns indices of the kept and their decayed scores, both in the order of selection: descending scores.
     """
+    rule = {"method": method, "iou_threshold": iou_threshold, "sigma": sigma, "min_score": min_score, "gate": gate}
+    return _one_group(segments, scores, max_kept, **rule)
 
-    def decay(best: Floats, rest: Floats) -> Floats:
-        return _decay(best, rest, method, iou_threshold, sigma, gate)
 
-    picks = list(islice(_soft_picks(_pairs(segments), np.asarray(scores, np.float64), decay, min_score), max_kept))
-    kept = np.array([index for index, _ in picks], dtype=np.int64)
-    return kept, np.array([score for _, score in picks], dtype=np.float64)
+def _one_group(segments: ArrayLike, scores: ArrayLike, max_kept: int | None, **rule: Any) -> Picks:
+    segments, scores, labels = _candidates(segments, scores, 0)
+    options = DecodeOptions(**rule, max_segments=max(len(scores), 1) if max_kept is None else max_kept)
+    return pick([(segments, scores, labels)], options)[0]
 
 
 def _pairs(segments: ArrayLike) -> Floats:
     return np.asarray(segments, np.float64).reshape(-1, 2)
 
 
-def _hard_picks(segments: Floats, scores: Floats, iou_threshold: float) -> Iterator[tuple[int, float]]:
-    """Index and score of one kept segment after the other, best first."""
-    order = np.lexsort((segments[:, 0], -scores))
-    while len(order):
-        best, order = int(order[0]), order[1:]
-        yield best, float(scores[best])
-        order = order[interval_iou(segments[best], segments[order], EPS) < iou_threshold]
-
-
-def _soft_picks(
-    segments: Floats, scores: Floats, decay: Callable[[Floats, Floats], Floats], min_score: float
-) -> Iterator[tuple[int, float]]:
-    """Index and decayed score of one selected segment after the other: descending scores."""
-    order = np.lexsort((np.arange(len(scores)), segments[:, 0]))  # argmax takes the first: earlier start, lower index
-    rest, left = segments[order], scores[order]
-    while len(order):
-        best = int(left.argmax())
-        yield int(order[best]), float(left[best])
-        decayed = left * decay(rest[best], rest)
-        alive = decayed >= min_score
-        alive[best] = False
-        order, rest, left = order[alive], rest[alive], decayed[alive]
-
-
-def _decay(
-    best: Floats, rest: Floats, method: str, threshold: float, sigma: float, gate: tuple[float, float] | None
-) -> Floats:
-    iou = interval_iou(best, rest, EPS)
-    if method == "gaussian":
-        decay: Floats = np.exp(-(iou**2) / sigma)
-        return decay if gate is None else np.where(iou >= gate[0] + gate[1] * (best[1] - best[0]), decay, 1.0)
-    factor = 0.0 if method == "zero" else 1.0 - iou
-    return np.asarray(np.where(iou >= threshold, factor, 1.0))
+def _candidates(segments: ArrayLike, scores: ArrayLike, labels: ArrayLike) -> Candidates:
+    segments, scores = _pairs(segments), np.asarray(scores, np.float64)
+    return segments, scores, np.broadcast_to(np.asarray(labels, np.int64), scores.shape)
 
 
 def vote(
@@ -131,58 +89,50 @@ def vote(
         kept [M, 2], segments [N, 2], scores [N] → [M, 2].
     """
     kept, segments, scores = _pairs(kept), _pairs(segments), np.asarray(scores, np.float64)
-    refined = kept.copy()
-    for row, segment in enumerate(kept):
-        iou = interval_iou(segment, segments)
-        votes = np.where(iou >= threshold, scores * (iou if weight == "score_iou" else 1.0), 0.0)
-        if (total := votes.sum()) > 0:
-            refined[row] = votes @ segments / total
-    return refined
+    iou = interval_iou(kept[:, None], segments)  # [M, N]
+    votes = np.where(iou >= threshold, scores * (iou if weight == "score_iou" else 1.0), 0.0)
+    total = votes.sum(1, keepdims=True)
+    return np.divide(votes @ segments, total, out=kept.copy(), where=total > 0)
 
 
 def suppress(
-    segments: ArrayLike, scores: ArrayLike, labels: ArrayLike, options: DecodeOptions
-) -> tuple[Floats, Floats, Indices]:
-    """Suppress duplicates as ``options`` say, per class if ``multiclass``, and keep the best ``max_segments``.
+    segments: ArrayLike, scores: ArrayLike, labels: ArrayLike, options: DecodeOptions, length: float = 1.0
+) -> Candidates:
+    """:func:`suppress_many` of one video."""
+    return suppress_many([_candidates(segments, scores, labels)], options, [length])[0]
+
+
+def suppress_many(
+    videos: Sequence[Candidates], options: DecodeOptions, lengths: Sequence[float] | None = None
+) -> list[Candidates]:
+    """Suppress duplicates as ``options`` say, per class if ``multiclass``, and keep the best ``max_segments`` of each.
 
     Voting, when asked for, is among candidates of the same class; without ``multiclass``, among all.
 
+    Args:
+        videos: the candidates of each; the answer does not depend on the others.
+        options: the rule.
+        lengths: of each video, in the unit of its segments; only the gate asks for them.
+
     Shape:
-        segments [N, 2], scores [N], labels [N] → the same three for the kept, best first.
+        segments [N, 2], scores [N], labels [N] of each → the same three for the kept, best first.
     """
-    segments, scores, labels = _pairs(segments), np.asarray(scores, np.float64), np.asarray(labels, np.int64)
-    pools = np.zeros_like(labels) if not options.multiclass else labels
-    groups = [np.flatnonzero(pools == pool) for pool in np.unique(pools)]
-    # Every class yields descending scores: merging them lazily stops as soon as enough are found.
-    picks = heapq.merge(*(_ranked_picks(segments, scores, group, options) for group in groups))
-    best = list(islice(picks, options.max_segments))
-    index = np.array([place for *_, place in best], dtype=np.int64)
-    refined = segments[index]
+    compared = list(videos)
+    if options.gate is not None and lengths is not None:  # the gate is about shares of the video
+        compared = [(each[0] / length, each[1], each[2]) for each, length in zip(videos, lengths, strict=True)]
+    chosen = pick(compared, options)
+    return [_kept(video, *picked, options) for video, picked in zip(videos, chosen, strict=True)]
+
+
+def _kept(video: Candidates, index: Indices, decayed: Floats, options: DecodeOptions) -> Candidates:
+    """What was chosen, with boundaries that were voted on."""
+    segments, scores, labels = video
+    refined, own = segments[index], labels[index]
     if options.voting is not None:
-        for group in groups:
-            own = np.isin(index, group)
-            refined[own] = vote(
-                refined[own],
-                segments[group],
-                scores[group],
-                threshold=options.voting,
-                weight=options.voting_weight,
+        pools, chosen = (labels, own) if options.multiclass else (np.zeros_like(labels), np.zeros_like(own))
+        for pool in np.unique(chosen):
+            among, at = pools == pool, chosen == pool
+            refined[at] = vote(
+                refined[at], segments[among], scores[among], threshold=options.voting, weight=options.voting_weight
             )
-    return refined, np.array([-negative for negative, *_ in best], dtype=np.float64), labels[index]
-
-
-def _ranked_picks(
-    segments: Floats, scores: Floats, group: Indices, options: DecodeOptions
-) -> Iterator[tuple[float, float, int]]:
-    """The picks of one class with the keys of the tie rule: negative score, start, index."""
-    own, own_scores = segments[group], scores[group]
-    if options.method == "hard":
-        picks = _hard_picks(own, own_scores, options.iou_threshold)
-    else:
-
-        def decay(best: Floats, rest: Floats) -> Floats:
-            return _decay(best, rest, options.method, options.iou_threshold, options.sigma, None)
-
-        picks = _soft_picks(own, own_scores, decay, options.min_score)
-    for place, score in picks:
-        yield -score, float(own[place, 0]), int(group[place])
+    return refined, decayed, own

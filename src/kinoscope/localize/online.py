@@ -27,9 +27,9 @@ from ..data.feature_checks import check_rows
 from ..data.features import Features, FeatureTime
 from ..data.segments import Segment
 from ..errors import FeatureError, OptionError
+from .intervals import Floats, interval_iou
 from .localizer import Localizer
 from .network import ActionFormer
-from .nms import Floats, interval_iou
 from .online_options import OnlineOptions
 
 _REMEMBERED = 64  # segments of a class that were told last
