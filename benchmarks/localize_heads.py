@@ -120,9 +120,9 @@ def cell_path(cache: Path, data: str, head: str, way: str, seed: int) -> Path:
     return cache / "cells" / f"{re.sub('[^a-z0-9]+', '-', f'{data} {head} {way}'.lower())}-{seed}.json"
 
 
-def run_dataset(name: str, cache: Path, seeds: tuple[int, ...], heads: tuple[str, ...]) -> None:
+def run_dataset(name: str, cache: Path, seeds: tuple[int, ...], heads: tuple[str, ...], ways: tuple[str, ...]) -> None:
     """Every missing cell of a data set; the first seed of all first."""
-    wanted = [(seed, head, way) for seed in seeds for head in heads for way in _ways(name, head)]
+    wanted = [(seed, head, way) for seed in seeds for head in heads for way in _ways(name, head) if way in ways]
     missing = [each for each in wanted if not cell_path(cache, name, each[1], each[2], each[0]).is_file()]
     data = DATASETS[name](cache) if missing else None
     for seed, head, way in missing:
@@ -197,9 +197,11 @@ def main() -> None:
     parser.add_argument("--data", nargs="*", choices=DATASETS, default=list(DATASETS), help="only these data sets")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), help="only these seeds")
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS), help="only these heads")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="only these ways")
     arguments = parser.parse_args()
     for name in arguments.data:
-        run_dataset(name, arguments.cache, tuple(arguments.seeds), tuple(arguments.heads))
+        chosen = (tuple(each) for each in (arguments.seeds, arguments.heads, arguments.ways))
+        run_dataset(name, arguments.cache, *chosen)
     tables = {name: rows(name, arguments.cache) for name in DATASETS}
     body = "\n\n".join(f"### {name}\n\n{table(found)}" for name, found in tables.items() if found)
     if body:
