@@ -133,7 +133,7 @@ def test_the_specifications_scripts(vectors: Callable[[str], dict[str, Any]], tm
         assert seen.guarded == (expected["num_predictions"] == 0)
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=14))
 def test_any_script_is_followed(tmp_path: Path, asked: list[int]) -> None:
     recognizer, film = made.scripted(asked)
@@ -259,7 +259,7 @@ def test_actions_are_drawn_as_often_as_they_are_probable(films: list[Path]) -> N
 # --- budgets -------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.floats(1.0, 30.0), st.integers(0, 4), st.booleans())
 def test_a_budget_is_never_exceeded(
     recognizer: AdaptiveRecognizer, films: list[Path], looks: float, number: int, sample: bool

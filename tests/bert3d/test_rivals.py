@@ -54,7 +54,7 @@ def test_forward_and_backward(name: HeadName) -> None:
 
 
 @pytest.mark.parametrize("name", HEADS)
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8)
 @given(seed=st.integers(0, 99), lengths=st.lists(st.integers(1, 6), min_size=2, max_size=4))
 def test_padding_changes_nothing(name: HeadName, seed: int, lengths: list[int]) -> None:
     head = head_of(name, seed=seed)
@@ -249,7 +249,7 @@ def test_widths_that_are_not_two_pathways(width: int) -> None:
 
 
 @pytest.mark.parametrize("name", SIZED)
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(
     width=st.integers(1, 40).map(lambda n: 8 * n),
     most=st.integers(1, 12),

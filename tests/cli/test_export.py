@@ -19,12 +19,17 @@ from kinoscope.export import Exportable, ExportedModel, write
 from kinoscope.export.onnx_file import write_onnx
 
 from ..encoders import tiny
-from ..export import made_arnet
+from ..export import converted, made_arnet
 from ..folders import files_below
 from .conftest import Run
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(autouse=True)
+def converted_once(monkeypatch: pytest.MonkeyPatch, across_workers: Path) -> None:
+    converted.install(monkeypatch, across_workers)
 
 
 @pytest.fixture(autouse=True)

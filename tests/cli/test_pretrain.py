@@ -14,7 +14,8 @@ from kinoscope.data.features import read_features
 from ..encoders import tiny
 from .conftest import Run
 
-SMALL = ("--width", "0.05", "--frames", "8", "--size", "32", "--fps", "8", "--device", "cpu")
+S3D = ("--width", "0.05", "--frames", "8", "--size", "32", "--fps", "8", "--device", "cpu")
+SMALL = ("--backbone", "tiny-4", *S3D)
 SHORT = ("--epochs", "1", "--cotrain-epochs", "2", "--cycles", "1")
 CLIPS = """video,label,split
 videos/0.mp4,fall,train
@@ -35,6 +36,7 @@ def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def library(filmed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    tiny.install_backbones(monkeypatch)
     shutil.copytree(filmed, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -81,12 +83,12 @@ def test_a_dry_run_writes_nothing(run: Run, library: Path) -> None:
 
 
 def test_ubernce_learns_from_the_training_part(run: Run, library: Path) -> None:
-    answer = run("pretrain", "clips.csv", "--method", "ubernce", "--out", "r", *SMALL, "--epochs", "1")
+    answer = run("pretrain", "clips.csv", "--method", "ubernce", "--out", "r", *S3D, "--epochs", "1")
     assert answer.code == 0, answer.err
     assert "3 videos" in answer.out
-    began = run("pretrain", "clips.csv", "--method", "infonce", "--start", "r", "--out", "s", *SMALL, "--epochs", "1")
+    began = run("pretrain", "clips.csv", "--method", "infonce", "--start", "r", "--out", "s", *S3D, "--epochs", "1")
     assert began.code == 0, began.err
-    other = run("pretrain", "videos", "--method", "infonce", "--start", "r", "--out", "t", *SMALL, "--width", "0.3")
+    other = run("pretrain", "videos", "--method", "infonce", "--start", "r", "--out", "t", *S3D, "--width", "0.3")
     assert other.code == 2
     assert "another network" in other.err
 
@@ -137,6 +139,6 @@ def test_videos_that_cannot_be_used_are_told_and_left_out(run: Run, library: Pat
     ],
 )
 def test_what_does_not_go_is_told_before_any_work(run: Run, library: Path, words: tuple[str, ...], told: str) -> None:
-    answer = run("pretrain", *words, "--out", "r", *(() if "--frames" in words else SMALL))
+    answer = run("pretrain", *words, "--out", "r", *(() if "--frames" in words else S3D))
     assert answer.code == 2, answer.err
     assert told in answer.err

@@ -6,26 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from kinoscope.coclr.network import ClipEncoder
 from kinoscope.coclr.options import PretrainOptions
 from kinoscope.coclr.pairs import TrainedStream
 
+from ..encoders.tiny import TinyBackbone
+
 SHAPE = (8, 32, 32, 3)
-
-
-class TinyBackbone(nn.Module):
-    """[B, 3, T, H, W] -> [B, 8, 2, 2, 2]."""
-
-    width = 8
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm = nn.Conv3d(3, 8, (4, 16, 16), (4, 16, 16)), nn.BatchNorm3d(8)
-
-    def forward(self, clip: Tensor) -> Tensor:
-        return self.norm(self.conv(clip)).relu()
 
 
 def tiny_encoder(seed: int = 0, dim: int = 6) -> ClipEncoder:

@@ -75,7 +75,7 @@ def problems(draw):
 
 
 @given(problems())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_mining_equals_its_slow_twin(problem) -> None:
     other, queue, sources, queue_sources, topk = problem
     full = bool((queue_sources != EMPTY).all())

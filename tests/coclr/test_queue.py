@@ -27,7 +27,7 @@ def test_fifo_vector(vectors) -> None:
 
 
 @given(st.integers(1, 7), st.lists(st.integers(1, 10), max_size=6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_batch_goes_into_any_queue(slots: int, batches: list[int]) -> None:
     """Against a list that is written one row at a time: batches need not divide the queue, and may be larger."""
     queue, slow, pointer, number = MemoryQueue(slots, 1, 1), [EMPTY] * slots, 0, 0

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,24 @@ from kinoscope.engine.checkpoint import load_tree, same_tree
 from kinoscope.engine.resume import CHECKPOINT
 from kinoscope.errors import Interrupted, OptionError
 
+from ..encoders import tiny
 from .small import MadeViews, small_options
 
-SPEC = TrainedSpec("s3d", 0.05, "batch", "rgb", fps=12.5, clip_length=8, size=32, decode_size=42, origin="test")
+
+@pytest.fixture(autouse=True, scope="module")
+def tiny_backbone() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.install_backbones(patch)
+        yield
 
 
 def pretraining(folder: Path, *, cycles: int = 1, **changes: Any) -> Pretraining:
     options = small_options(
-        backbone="s3d", width=0.05, frames=8, size=32, epochs=1, cotrain_epochs=2, cycles=cycles, **changes
+        backbone="tiny-4", width=0.05, frames=8, size=32, epochs=1, cotrain_epochs=2, cycles=cycles, **changes
     )
+    spec = TrainedSpec("tiny-4", 0.05, "batch", "rgb", fps=12.5, clip_length=8, size=32, decode_size=42, origin="test")
     loop = {"accelerator": "cpu", "checkpoint_every": 1}
-    return Pretraining(folder, plan("coclr", options), MadeViews(12), options, SPEC, loop)
+    return Pretraining(folder, plan("coclr", options), MadeViews(12), options, spec, loop)
 
 
 def checkpoints(folder: Path) -> dict[str, Any]:

@@ -91,6 +91,7 @@ def clips(kind: str) -> tuple[list[np.ndarray], np.ndarray]:
     return videos, np.array([plan.label for plan in plans])
 
 
+@cache
 def described(kind: str, describe: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     videos, labels = clips(kind)
     return np.stack([describe(video) for video in videos]), labels

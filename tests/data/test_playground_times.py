@@ -80,11 +80,11 @@ def test_the_marker_shows_in_its_frames_only_and_its_texture_survives_compressio
     options = PlaygroundOptions(**NONE | {"details_per_class": 2})
     made = make_playground(tmp_path, options)
     for path, plan in zip(made.videos, plan_playground(options), strict=True):
-        video = decoded(path).astype(float).mean(-1)  # [T, H, W]
+        video = decoded(path)  # [T, H, W, 3]
         for marker, evidence in zip(plan.markers, plan.evidence, strict=True):
             assert (marker.first, marker.end) == tuple(round(t * options.fps) for t in (evidence.start, evidence.end))
             y, x = marker.corner
-            box = video[:, y + 4 : y + MARKER_SIDE - 4, x + 4 : x + MARKER_SIDE - 4]
+            box = video[:, y + 4 : y + MARKER_SIDE - 4, x + 4 : x + MARKER_SIDE - 4].astype(float).mean(-1)
             contrast = np.abs(np.diff(box, axis=2)).mean((1, 2))
             inside = contrast[marker.first : marker.end]
             assert inside.min() > 3 * max(contrast[marker.first - 1], contrast[marker.end])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 from torch import nn
@@ -17,6 +19,7 @@ WIDTHS = {
     "s3d": 512, "s3d-g": 512, "i3d": 512, "resnet2d3d-50": 512, "resnext3d-101": 512, "r2plus1d-18": 256,
     "r2plus1d-34": 256, "slowfast-50": 512 + 128, "slowfast-50-late": 512 + 4 * 256,
 }  # fmt: skip
+CLIP = (1, 3, 16, 64, 64)
 
 
 def test_the_block_of_the_paper() -> None:
@@ -42,13 +45,21 @@ def test_a_block_without_a_change_of_size_has_no_projection() -> None:
         torch.testing.assert_close(block(x), x)
 
 
+@cache
+def full(name: str) -> tuple[nn.Module, torch.Tensor]:
+    """A backbone without reduction, and its map of :data:`CLIP`."""
+    with torch.device("meta"):
+        network = build_backbone(name)
+        return network, network(torch.empty(CLIP))
+
+
 @pytest.mark.parametrize("name", list_backbones())
 @pytest.mark.parametrize("reduction", ["frmb", "frab"])
 def test_every_backbone_is_narrowed(name: str, reduction: str) -> None:
+    plain, before = full(name)
     with torch.device("meta"):
-        plain, reduced = build_backbone(name), build_backbone(name, reduction=reduction)  # type: ignore[arg-type]
-        clip = torch.empty(1, 3, 16, 64, 64)
-        before, maps = plain(clip), reduced(clip)
+        reduced = build_backbone(name, reduction=reduction)  # type: ignore[arg-type]
+        maps = reduced(torch.empty(CLIP))
     assert reduced.width == WIDTHS[name] == maps.shape[1] and maps.shape[2:] == before.shape[2:]
     told, found = plain.state_dict(), reduced.state_dict()
     kept = [key for key, tensor in told.items() if key in found and found[key].shape == tensor.shape]

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kinoscope.encoders import Encoder, EncoderSpec, catalog, encoder
+from kinoscope.encoders import Encoder, EncoderSpec, backbones, catalog, encoder
 from kinoscope.encoders.efficientnet_lite import EfficientNetLite
 from kinoscope.encoders.package_files import PackageFile
 from kinoscope.encoders.weights import FolderWeights, Weights, load_weights
@@ -50,6 +50,19 @@ class Lite(EfficientNetLite):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d) and not layer.weight.is_meta:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+
+
+class TinyBackbone(nn.Module):
+    """[B, 3, T, H, W] -> [B, width, T / frames, H / 16, W / 16]: clips are cut into blocks, nothing else."""
+
+    def __init__(self, width: int = 8, frames: int = 4) -> None:
+        super().__init__()
+        self.width = width
+        block = (frames, 16, 16)
+        self.conv, self.norm = nn.Conv3d(3, width, block, block), nn.BatchNorm3d(width)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        return self.norm(self.conv(clip)).relu()
 
 
 def _spec(name: str, network: type[nn.Module], width: int, **values: object) -> EncoderSpec:
@@ -95,6 +108,17 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(catalog._ENCODERS, spec.name, spec)
     monkeypatch.setattr(encoder, "load_weights", weights)
     monkeypatch.setattr(encoder, "find_spec", lambda _name: None)  # no OpenVINO: its compilation takes longer
+
+
+def install_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the tiny backbone known as ``tiny-4`` and ``tiny-8``, by the frames of its blocks; of width 0.05 it has 8
+    channels."""
+    for frames in (4, 8):
+        monkeypatch.setitem(
+            backbones._BACKBONES,
+            f"tiny-{frames}",
+            lambda width, _normalization, _reduction, frames=frames: TinyBackbone(round(160 * width), frames),
+        )
 
 
 def film(path: Path, frames: int = 30, *, rate: int = 10, size: tuple[int, int] = (48, 64), seed: int = 0) -> Path:

@@ -69,10 +69,18 @@ def test_batches_left_over_at_the_end_of_an_epoch_make_a_whole_update(tmp_path: 
     assert updates == same == 6
 
 
-@pytest.mark.parametrize("accumulate", [2, 3, 4])
+@pytest.fixture(scope="module", params=[2, 3, 4])
+def uninterrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
+    """How many batches are an update, and the folder of a run with that."""
+    folder = tmp_path_factory.mktemp("whole")
+    fit(ToyTask(7), folder / "run", replace(OPTIONS, accumulate=request.param))
+    return request.param, folder / "run"
+
+
 @pytest.mark.parametrize("after", [0, 1, 5, 7, 10])
-def test_interrupted_in_the_middle_of_an_update(tmp_path: Path, accumulate: int, after: int) -> None:
+def test_interrupted_in_the_middle_of_an_update(tmp_path: Path, uninterrupted: tuple[int, Path], after: int) -> None:
     """The update is finished first, as gradients on the way are in no checkpoint; the rest is equal to the last bit."""
+    accumulate, whole = uninterrupted
     options = replace(OPTIONS, accumulate=accumulate)
 
     class Stopped(ToyTask):
@@ -81,13 +89,12 @@ def test_interrupted_in_the_middle_of_an_update(tmp_path: Path, accumulate: int,
             if step == after:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    fit(ToyTask(7), tmp_path / "whole", options)
     with pytest.raises(Interrupted):
         fit(Stopped(7), tmp_path / "run", options)
     stopped_at = load_tree(tmp_path / "run" / CHECKPOINT)["position"]["step"]
     assert stopped_at > after and (stopped_at % 6 % accumulate == 0 or stopped_at % 6 == 0)
     fit(ToyTask(7), tmp_path / "run", options, resume=True)
-    assert same_tree(load_tree(tmp_path / "run" / CHECKPOINT), load_tree(tmp_path / "whole" / CHECKPOINT))
+    assert same_tree(load_tree(tmp_path / "run" / CHECKPOINT), load_tree(whole / CHECKPOINT))
 
 
 def test_it_is_part_of_what_a_run_is(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ _video = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from("abcd"), _video, min_size=1), st.dictionaries(st.sampled_from("abcdx"), _times))
 def test_counts_equal_the_slow_twin(truth: dict[str, BoundaryTruth], predictions: Predictions) -> None:
     if all(video.consistency is not None and video.consistency < 0.3 for video in truth.values()):

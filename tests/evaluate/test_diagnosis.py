@@ -83,7 +83,7 @@ def test_sensitivity_and_misses_by_hand() -> None:
     assert np.isnan(told["XL"][0]) and found.to_dict()["buckets"][4]["map_n"] is None
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows(), rows(scored=False, most=8), st.booleans())
 def test_kinds_are_what_the_table_says(predictions: list[Row], truths: list[Row], many: bool) -> None:
     truths = [row for row in truths if row.end > row.start] + [Row(0, 0, 1.0, 3.0)]

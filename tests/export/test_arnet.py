@@ -26,15 +26,16 @@ from kinoscope.video import open_video
 
 from ..encoders import tiny
 from ..folders import files_below
-from . import made_arnet
+from . import converted, made_arnet
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture(autouse=True)
-def tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny_networks(monkeypatch: pytest.MonkeyPatch, across_workers: Path) -> None:
     made_arnet.install(monkeypatch)
+    converted.install(monkeypatch, across_workers)
 
 
 @pytest.fixture
@@ -43,10 +44,11 @@ def films(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(tmp_path_factory: pytest.TempPathFactory, across_workers: Path) -> Path:
     """An export that nothing was compared for; made once."""
     with pytest.MonkeyPatch.context() as patch:
         made_arnet.install(patch)
+        converted.install(patch, across_workers)
         out = tmp_path_factory.mktemp("exported") / "ar-onnx"
         return export_adaptive(made_arnet.recognizer(), out, name="ar", quiet=True).folder
 

@@ -22,6 +22,7 @@ from kinoscope.export.openvino_file import write_openvino
 from kinoscope.export.recognizer import FREE_LENGTH
 from kinoscope.export.runtime import ExportedModel
 
+from ..encoders import tiny
 from . import made
 
 pytest.importorskip("onnxscript")
@@ -63,18 +64,26 @@ def test_heads_that_look_at_places(name: HeadName, tmp_path: Path) -> None:
         require_agreement(compare(source, path, made.clips(4)), path, tolerance=1e-5)
 
 
-@pytest.mark.parametrize("name", _slow_but("r2plus1d-18", list_backbones()))
-def test_whole_recognisers(name: str, tmp_path: Path) -> None:
-    source = made.whole(name, width=0.125 if name.startswith("slowfast") else 1 / 16)
+@pytest.mark.parametrize("name", _slow_but("tiny-8", ["tiny-8", *list_backbones()]))
+def test_whole_recognisers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.install_backbones(monkeypatch)
+    source = made.whole(name, width={"slowfast": 0.125, "tiny": 0.2}.get(name.split("-")[0], 1 / 16))
     for path in exported(source, tmp_path):
         require_agreement(compare(source, path, made.clips(4)), path, tolerance=2e-5)
 
 
-def test_the_head_is_folded_and_its_gelu_keeps_the_tanh(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def head_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The head of :func:`.made.head`, converted once."""
+    path = tmp_path_factory.mktemp("head") / "made.onnx"
+    write_onnx(made.head(), path)
+    return path
+
+
+def test_the_head_is_folded_and_its_gelu_keeps_the_tanh(head_file: Path) -> None:
     import onnx
 
-    write_onnx(made.head(), tmp_path / "made.onnx")
-    model = onnx.load(tmp_path / "made.onnx")
+    model = onnx.load(head_file)
     operators = Counter(node.op_type for node in model.graph.node)
     assert operators["LayerNormalization"] == 2 and "ReduceMean" not in operators
     gelus = [node for node in model.graph.node if node.op_type == "Gelu"]
@@ -92,16 +101,14 @@ def test_folding_leaves_the_original_alone() -> None:
         torch.testing.assert_close(copied(x), norm(x), rtol=0, atol=tolerance)
 
 
-def test_the_file_tells_what_it_is_and_nothing_of_this_machine(tmp_path: Path) -> None:
+def test_the_file_tells_what_it_is_and_nothing_of_this_machine(head_file: Path) -> None:
     import onnx
 
-    source = made.head()
-    write_onnx(source, tmp_path / "made.onnx")
-    model = onnx.load(tmp_path / "made.onnx")
+    model = onnx.load(head_file)
     config = json.loads({each.key: each.value for each in model.metadata_props}[METADATA])
-    assert config == source.config() == ExportedModel(tmp_path / "made.onnx").config
+    assert config == made.head().config() == ExportedModel(head_file).config
     assert tuple(config["classes"]) == made.CLASSES
     assert config["input"]["shape"] == ["batch", 4, 32]
     assert config["clip"]["mean"] == config["clip"]["std"] == [127.5] * 3
-    content = (tmp_path / "made.onnx").read_bytes()
+    content = head_file.read_bytes()
     assert b"site-packages" not in content and b".py" not in content

@@ -16,10 +16,15 @@ from kinoscope.export.check import agreement, require_agreement
 from kinoscope.export.exportable import Exportable, outputs_of
 
 from ..folders import files_below
-from . import made
+from . import converted, made
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(autouse=True)
+def converted_once(monkeypatch: pytest.MonkeyPatch, across_workers: Path) -> None:
+    converted.install(monkeypatch, across_workers)
 
 
 @pytest.fixture(scope="module")

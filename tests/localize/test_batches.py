@@ -41,7 +41,7 @@ def rows(count):
     return np.arange(count, dtype=np.float32)[:, None]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     count=st.integers(1, 60),
     raw=st.lists(st.tuples(st.floats(-3, 60), st.floats(0.1, 40)), max_size=5),

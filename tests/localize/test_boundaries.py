@@ -170,7 +170,7 @@ def slow_peaks(curve: list[float], usual: float) -> list[tuple[float, float, flo
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.7, 1.0]), max_size=25), st.sampled_from([0.0, 0.3]))
 def test_peaks_equal_their_slow_twin(curve: list[float], usual: float) -> None:
     found = np.stack(peaks(np.array(curve), usual), axis=1)  # [M, 3]

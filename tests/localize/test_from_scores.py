@@ -127,7 +127,7 @@ settings_ = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(curves, times, settings_)
 def test_segments_lie_in_the_video_are_disjoint_per_class_and_scored_by_probabilities(raw, time, options):
     duration = (
@@ -145,7 +145,7 @@ def test_segments_lie_in_the_video_are_disjoint_per_class_and_scored_by_probabil
         assert all(before.end <= after.start for before, after in pairwise(own))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(curves, times, settings_, st.sampled_from(["high", "low"]))
 def test_a_higher_threshold_only_shrinks_segments(raw, time, options, which):
     options = replace(options, overlap=None)

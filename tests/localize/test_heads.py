@@ -24,14 +24,14 @@ from kinoscope.localize.train_options import LocalizeTrainOptions
 from kinoscope.localize.training_data import read_training_data
 from kinoscope.sola import SolaOptions
 
-from .test_train import QUICK, TIME, made
+from .test_train import LEARNING, QUICK, TIME, made
 
 NAMES = list_heads()
 
 
-def quick(name: str, **changes) -> LocalizeTrainOptions:
+def quick(name: str, base: LocalizeTrainOptions = QUICK, **changes) -> LocalizeTrainOptions:
     sizes = {"levels": 3, "width": 32} if name in ("actionformer", "tridet") else {"width": 16}
-    return replace(QUICK, **{"head": name, "levels": None, **sizes, **changes})
+    return replace(base, **{"head": name, "levels": None, **sizes, **changes})
 
 
 def localizer(name: str) -> Localizer:
@@ -97,7 +97,7 @@ def test_damaged_options_are_weight_errors(name, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_learns_a_small_set(name, tmp_path):
     annotations, videos = made()
-    options = quick(name, width=None if name in ("gtad", "bmn") else 32, validate_every=25)
+    options = quick(name, LEARNING, width=None if name in ("gtad", "bmn") else 32)
     model, metrics = train_localizer(annotations, videos, tmp_path, options, accelerator="cpu")
     assert metrics["average_map"] > 0.8
     loaded = Localizer.load(tmp_path)

@@ -42,7 +42,7 @@ from kinoscope.sola import (
 from kinoscope.sola.windows import draw_window
 
 from ..folders import files_below
-from .test_train import QUICK, TIME, made
+from .test_train import LEARNING, QUICK, TIME, made
 
 SOLA = SolaOptions(hidden=8)
 SHORT = replace(QUICK, epochs=3, warmup_epochs=1)
@@ -284,9 +284,8 @@ def test_it_learns_and_the_saved_model_finds_what_validation_found(
     validated: list[list[Segment]] = []
     localize = JointTask.localize
     monkeypatch.setattr(JointTask, "localize", lambda *given: validated.extend(found := localize(*given)) or found)
-    options = replace(QUICK, validate_every=25)
     model, scores = train_localizer(
-        annotations, features, tmp_path, options, sola="joint", sola_options=SOLA, accelerator="cpu"
+        annotations, features, tmp_path, LEARNING, sola="joint", sola_options=SOLA, accelerator="cpu"
     )
     assert scores["average_map"] > 0.8
     adapter = load_adapter(tmp_path / ADAPTER)

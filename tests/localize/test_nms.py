@@ -125,7 +125,7 @@ def twin_soft(segments, scores, method, threshold, sigma, min_score):
     return kept, values
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     candidates,
     st.sampled_from(["zero", "linear", "gaussian"]),
@@ -141,7 +141,7 @@ def test_soft_equals_the_twin(raw, method, threshold, min_score):
     assert (np.diff(values) <= 0).all()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(candidates, st.sampled_from([0.2, 0.5, 0.8]))
 def test_hard_equals_the_twin(raw, threshold):
     segments, scores, _ = unpack(raw)
@@ -152,7 +152,7 @@ def test_hard_equals_the_twin(raw, threshold):
     assert hard_nms(segments, scores, threshold).tolist() == wanted
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(candidates, st.sampled_from([0.3, 0.7, 1.0]), st.sampled_from(["score", "score_iou"]))
 def test_voting_stays_in_the_hull_of_its_voters(raw, threshold, weight):
     segments, scores, _ = unpack(raw)

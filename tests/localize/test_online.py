@@ -23,7 +23,7 @@ from kinoscope.localize.targets import assign_targets, pyramid_points
 from kinoscope.localize.train import train_localizer
 from kinoscope.localize.train_options import LocalizeTrainOptions
 
-from .test_train import QUICK, made
+from .test_train import LEARNING, made
 
 TIME = FeatureTime(fps=10, stride=5, clip_length=10)
 HEAD = ActionFormerOptions(
@@ -109,7 +109,7 @@ def test_only_local_clean_heads_can_be_causal(changes: dict) -> None:
 # --- the stream ----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(st.integers(0, 90), max_size=12), st.integers(0, 3))
 def test_pieces_change_nothing(cuts: list[int], seed: int) -> None:
     values = rows(90, seed)
@@ -122,7 +122,7 @@ def test_pieces_change_nothing(cuts: list[int], seed: int) -> None:
 
 
 def test_what_is_told_is_over_and_told_once() -> None:
-    values = rows(110, 3)
+    values = rows(80, 3)
     for patience in (0.0, 3.0):
         online = OnlineLocalizer(model(), TIME, OnlineOptions(patience=patience))
         told = [each for row in values for each in online.push(row[None])]
@@ -175,14 +175,14 @@ def test_bad_rows_and_heads() -> None:
 
 def test_a_trained_head_finds_segments_as_they_end(tmp_path) -> None:
     annotations, features = made(12, 4)
-    trained, _ = train_localizer(annotations, features, tmp_path, replace(QUICK, causal=True, epochs=40))
+    trained, _ = train_localizer(annotations, features, tmp_path, replace(LEARNING, causal=True, epochs=20))
     again = Localizer.load(tmp_path)
     assert again.network.options.causal
     found, delays = {}, []
     for name, video in annotations.videos.items():
         if video.subset == "test":
             online = OnlineLocalizer(again, features[name].time)
-            told = follow(online, features[name].values, list(range(60)))
+            told = follow(online, features[name].values, list(range(0, 60, 4)))
             found[name] = [each.segment for each in told]
             delays += [each.delay for each in told if each.segment.score > 0.5]
     result = evaluate_detection(found, annotations, "own", subset="test")
