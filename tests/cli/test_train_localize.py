@@ -121,6 +121,7 @@ def test_end_to_end(run: Run, here: Path) -> None:
     train = ("train", "localize", "labels.csv", "--features", "feats", "--out", "run", *TRAINING)
     refused(run(*train, "--end-to-end", 1), "looks at the videos again", "--videos")
     refused(run(*train, "--videos", "videos"), "go with --end-to-end")
+    refused(run(*train, "--end-to-end", 1, "--videos", "videos", "--sola", "joint"), "but sola is 'joint'")
     refused(run(*train, "--end-to-end", 1, "--videos", "feats"), "holds no videos")
     refused(run(*train, "--end-to-end", 99, "--videos", "videos"), "choose from 1 to 17")
     refused(run(*train, "--end-to-end", 1, "--videos", "videos/0.mp4"), "no video for 2 of 3 feature files")

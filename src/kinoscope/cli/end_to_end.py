@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..data.feature_store import FeatureStore
-from ..encoders import Sampling, encoder_spec
+from ..data.features import Features
+from ..encoders import EncoderSpec, Sampling, encoder_spec
 from ..encoders.folder import extract_videos, find_videos
 from ..encoders.split import split_encoder
 from ..errors import FeatureError, OptionError, VideoError, WeightError
 from ..localize.end_to_end import EndToEnd
-from ..sola.adapter import is_adapted
+from ..sola.adapter import refuse_adapted
 from .terminal import note
 
 
@@ -45,15 +46,7 @@ def prepare(
     if not names:
         raise FeatureError("hold none of the annotated videos", where=store.folder, cure="extract these videos first")
     features = store[names[0]]
-    try:
-        if not features.encoder or is_adapted(features.encoder):
-            raise OptionError(f"its encoder is {features.encoder or 'not known'!r}")
-        spec = encoder_spec(features.encoder)
-        if features.weight_hash not in ("", spec.weights.hash):
-            raise OptionError(f"they are of other weights of {features.encoder!r}")
-    except (OptionError, WeightError) as error:
-        problem = f"--end-to-end trains the encoder of these features, but {error.problem}"
-        raise FeatureError(problem, where=store.folder, cure="make them with: kinoscope extract") from error
+    spec = _encoder_of(features, store.folder)
     time = features.time
     sampling = Sampling(time.fps, int(time.clip_length), int(time.stride), spec.size)
     encoder = split_encoder(spec.name, blocks, sampling, device=device)
@@ -66,6 +59,23 @@ def prepare(
     size = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
     note(f"note: maps below the trained blocks: {size / 1e6:,.0f} MB in {folder}; delete them when you are done.")
     return EndToEnd(encoder, maps, rate)
+
+
+def _encoder_of(features: Features, folder: Path) -> EncoderSpec:
+    """What made the features, if it is here to be trained."""
+    refuse_adapted(features)
+    problem = "are of an encoder that is not known"
+    if features.encoder:
+        try:
+            spec = encoder_spec(features.encoder)
+        except (OptionError, WeightError) as error:
+            problem = f"are of an encoder that is not here: {error.problem}"
+        else:
+            if features.weight_hash in ("", spec.weights.hash):
+                return spec
+            problem = f"are of other weights of {features.encoder!r}"
+    cure = "make them with kinoscope extract, and an encoder that is still there"
+    raise FeatureError(f"{problem}, so --end-to-end cannot train it", where=folder, cure=cure)
 
 
 def _videos_of(store: FeatureStore, names: list[str], folder: Path) -> dict[str, Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import OptionError
-from ..localize.train_options import LocalizeTrainOptions, SolaMode
+from ..localize.train_options import LocalizeTrainOptions, SolaMode, check_sola
 from ..sola.options import Preset, SolaOptions
 
 EXAMPLES = """\
@@ -104,6 +104,7 @@ def run(
         from .end_to_end import prepare
 
         require_free(out, resume)
+        check_sola(sola, sola_options, sola_weight, end_to_end=True)
         maps = cache or out / "maps"
         names = annotations.videos
         whole = prepare(store, names, videos, maps, blocks=end_to_end, rate=encoder_rate, device=device)

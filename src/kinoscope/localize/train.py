@@ -14,7 +14,6 @@ from ..data.features import Features
 from ..data.segments import Annotations, Segment
 from ..data.training_part import training_part
 from ..engine import LoopOptions, fit
-from ..errors import OptionError
 from ..sola.adapter import refuse_adapted
 from ..sola.options import SolaOptions
 from .end_to_end import EndToEnd, EndToEndTask
@@ -80,9 +79,7 @@ def train_localizer(
     from ..evaluate import get_protocol  # as in the measure below: only validation needs the evaluator
 
     get_protocol(protocol)  # a wrong name is told before hours of training, not after
-    check_sola(sola, sola_options, sola_weight)
-    if end_to_end is not None and sola != "none":
-        raise OptionError(f"the encoder is trained end to end, but sola is {sola!r}", cure="choose one of the two")
+    check_sola(sola, sola_options, sola_weight, end_to_end=end_to_end is not None)
     options = options or LocalizeTrainOptions()
     features = FeatureStore(features) if isinstance(features, (str, Path)) else features
     features = features.mapped() if isinstance(features, FeatureStore) else features  # only crops are read

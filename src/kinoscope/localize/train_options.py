@@ -160,10 +160,16 @@ def rate_factor(step: int, total: int, warmup: int, floor: float) -> float:
     return floor + 0.5 * (1 - floor) * (1 + math.cos(math.pi * progress))
 
 
-def check_sola(mode: SolaMode, options: SolaOptions, weight: float) -> None:
-    """Raise :class:`OptionError` for a mode that does not exist, and for options that the mode has no use for."""
+def check_sola(mode: SolaMode, options: SolaOptions, weight: float, *, end_to_end: bool = False) -> None:
+    """Raise :class:`OptionError` for a mode that does not exist, and for options that the mode has no use for.
+
+    Args:
+        end_to_end: the encoder learns, too; SoLa is for frozen features.
+    """
     if mode not in get_args(SolaMode):
         raise OptionError(f"sola is {mode!r}", cure=f"choose {', '.join(get_args(SolaMode))}")
+    if end_to_end and mode != "none":
+        raise OptionError(f"the encoder is trained end to end, but sola is {mode!r}", cure="choose one of the two")
     changed = [field.name for field in fields(SolaOptions) if getattr(options, field.name) != field.default]
     if mode == "none" and changed:
         problem = f"{', '.join(changed)} {'belong' if len(changed) > 1 else 'belongs'} to SoLa, but sola is 'none'"
