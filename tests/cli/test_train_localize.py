@@ -133,6 +133,11 @@ def test_end_to_end(run: Run, here: Path) -> None:
     done(run("localize", "videos/2.mp4", "--model", "run", "--min-score", 0, "-o", "out.json"))
     assert read_predictions(here / "out.json").videos["2"].segments
     refused(run("localize", "feats", "--model", "run"), "features come from encoder 'tiny-lite'")
-    done(run("extract", "videos", "--encoder", "run", "--out", "tuned"))
+    done(run("extract", "videos", "--encoder", "run", "--out", "tuned"))  # the run stands for its encoder
+    done(run("localize", "tuned", "--model", "run", "--min-score", 0))
+    again = json.loads(
+        done(run("extract", "videos", "--encoder", here / "run" / "encoder", "--out", "tuned", "--json"))
+    )
+    assert sorted(again["skipped"]) == ["0", "1", "2"]
     (here / "videos" / "0.mp4").unlink()
     refused(run(*train, "--end-to-end", 1, "--videos", "videos"), "already holds a run")  # before the videos are read

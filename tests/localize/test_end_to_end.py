@@ -115,6 +115,9 @@ def test_the_model_takes_raw_video_with_its_own_encoder(here: Path, tmp_path: Pa
     moved = {key for key in before if not torch.equal(before[key], after[key])}
     assert moved and len(moved) < len(before) / 2
     assert not [key for key in moved if "running" in key], "statistics of batch norms stay"
+    (tmp_path / "run").rename(tmp_path / "moved")  # paths are written in it
+    assert load_localizer(tmp_path / "moved", device="cpu").localize("c.mp4") == found
+    (tmp_path / "moved").rename(tmp_path / "run")
     with pytest.raises(FeatureError, match="features come from encoder"):  # of the encoder before
         Localizer.load(tmp_path / "run").localize_features(features["c"])
     (tmp_path / "run" / "encoder" / "model.safetensors").write_bytes(b"")
@@ -157,6 +160,9 @@ def test_what_does_not_fit(here: Path, tmp_path: Path) -> None:
         train_localizer(annotations(), features, run, OPTIONS, end_to_end=using, sola="joint")
     with pytest.raises(OptionError, match="rate is 0"):
         EndToEnd(using.encoder, using.maps, 0)
+    swapped = {**using.maps, "a": replace(using.maps["a"], values=using.maps["a"].values[::-1])}
+    with pytest.raises(FeatureError, match="the features of 'a' are not those of its video"):
+        train_localizer(annotations(), features, run, OPTIONS, end_to_end=replace(using, maps=swapped))
     shorter = {**using.maps, "b": replace(using.maps["b"], values=using.maps["b"].values[:3])}
     with pytest.raises(FeatureError, match=r"'b' has \d+ rows of features, but its video gives 3"):
         train_localizer(annotations(), features, run, OPTIONS, end_to_end=replace(using, maps=shorter))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinoscope.errors import OptionError
 from kinoscope.localize.fusion import fuse_scores
 from kinoscope.localize.intervals import interval_iou
 from kinoscope.localize.nms import hard_nms, soft_nms, suppress, suppress_many, vote
@@ -244,3 +245,16 @@ def test_score_fusion_vector(vectors):
         assert labels.tolist() == expected["labels"]
         assert index.tolist() == [0, 1, 0, 1]
         assert scores.tolist() == pytest.approx(expected[rule], abs=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("segments", "scores"),
+    [([[0, 1], [2, 3]], [np.nan, 0.5]), ([[0, np.nan]], [0.5]), ([[0, np.inf]], [0.5]), ([[0, 1], [2, 3]], [0.5])],
+)
+def test_what_cannot_be_ranked_is_refused(segments, scores):
+    segments, scores = np.array(segments, float), np.array(scores)
+    for refuse in (soft_nms, hard_nms):
+        with pytest.raises(OptionError, match=r"NaN|2 segments have scores"):
+            refuse(segments, scores, iou_threshold=0.5)
+    with pytest.raises(OptionError):
+        suppress_many([(segments, scores, np.zeros(len(scores), int))], DecodeOptions())

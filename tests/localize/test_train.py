@@ -273,3 +273,21 @@ def test_segments_and_scores_of_one_pass_are_those_of_two(tmp_path):
     segments, scores = model.localize_with_scores(features["v3"])
     assert segments == model.localize_features(features["v3"])
     np.testing.assert_array_equal(scores, model.class_scores(features["v3"]))
+
+
+def test_segments_that_no_crop_holds_are_reported(tmp_path):
+    annotations, features = made(2, 0)
+    first, other = annotations.videos["v0"], annotations.videos["v1"]
+    long = replace(first, segments=(Segment(1.0, 29.0, "a"), *first.segments))
+    data = read_training_data(Annotations({"v0": long, "v1": other}), features)
+    assert max(data.lengths) == 56
+    with pytest.warns(
+        UserWarning, match=r"1 of \d+ training segments are too long for the head \(up to 20 rows; .* 56\)"
+    ):
+        LocalizeTask(data, replace(QUICK, max_length=20))
+    whole = {name: VideoAnnotation((Segment(1.0, 29.0, "a"),)) for name in features}
+    with pytest.raises(OptionError, match="nothing can be learned"):
+        LocalizeTask(read_training_data(Annotations(whole), features), replace(QUICK, max_length=20))
+    LocalizeTask(read_training_data(Annotations(whole), features), QUICK)
+    with pytest.raises(OptionError, match="max_length is given, but gtad looks through windows"):
+        LocalizeTask(data, LocalizeTrainOptions(head="gtad", max_length=20))

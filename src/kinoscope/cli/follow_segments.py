@@ -16,6 +16,7 @@ from ..localize.online import OnlineLocalizer, Told
 from ..localize.online_options import OnlineOptions
 from ..pipeline import load_localizer
 from ..video.follow import follow
+from ..wording import plural
 from .outputs import write_results
 from .terminal import note, say
 
@@ -55,10 +56,12 @@ def run_follow_segments(
     with deferred_interrupt() as stop:  # Ctrl-C is the usual end of a live stream
 
         def told() -> Iterator[Told]:
+            moment = step = 0.0
             for frame, seconds, _ in follow(files[0], every=EVERY_FRAME, patience=wait, stop=stop):
                 yield from online.push(stream.push(frame, seconds))
+                moment, step = seconds, seconds - moment
             yield from online.push(stream.finish())
-            yield from online.finish()
+            yield from online.finish(moment + step)
 
         for each in told():
             found.append(each)
@@ -71,7 +74,9 @@ def run_follow_segments(
         note(f"Written: {output}")
     if found:
         late = [each.delay for each in found]
-        note(f"{len(found)} segments, told {median(late):.2f} s of the video after their end (median).")
+        few = sum((each.segment.score or 0.0) < least for each in found)
+        unseen = f", {few} of them below --min-score" if few else ""
+        note(f"{plural(len(found), 'segment')}{unseen}, told {median(late):.2f} s after their end (median).")
     else:
         note("Nothing was found.")
     return 0

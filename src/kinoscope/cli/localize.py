@@ -108,7 +108,8 @@ def run(
     if online != OnlineOptions() or wait != 10.0:
         raise OptionError(f"{_flags(OnlineOptions)} and --wait go with --follow", cure="add --follow")
     if most < 0 or (min_score is not None and not math.isfinite(min_score)):
-        raise OptionError(f"most is {most} and min_score {min_score}, but must be numbers, most from 0 on")
+        problem = f"most is {most} and min_score {min_score}, but must be numbers, most from 0 on"
+        raise OptionError(problem, cure="leave them out, or correct them")
     _refuse_clashes(boundaries, srt, fuse_classifier, scores, changes)
     sources = find_sources(files, sampling)
     if model is not None and not sources.are_features:

@@ -19,6 +19,8 @@ from .times import feature_time
 
 FEATURE_SUFFIXES = (".safetensors", ".npy")
 
+_SHOWN = 4  # failures beside the first, where there is nothing else to tell
+
 Found = TypeVar("Found")
 Report = Callable[[float], None]
 
@@ -110,7 +112,9 @@ def look_into(
                 report(sizes[name])
     found = {name: found[name] for name in sizes if name in found}  # in the order of the files
     if not found:
-        raise next(iter(failed.values()))
+        first, *others = failed.values()
+        problem = first.problem + "".join(f"; {error.where}: {error.problem}" for error in others[:_SHOWN])
+        raise type(first)(problem, where=first.where, cure=first.cure)
     return found, failed
 
 

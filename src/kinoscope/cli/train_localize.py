@@ -138,7 +138,8 @@ def run(
         say(f"{name}: {value:.4f}")
     on_videos = reads_videos(model.features)
     given = "VIDEO" if on_videos else "FEATURES"
-    say(f"Model of {len(model.classes)} classes → {out}. Use it: kinoscope localize {given} --model {out}")
+    classes = f"{len(model.classes)} classes" if len(model.classes) > 1 else "1 class"
+    say(f"Model of {classes} → {out}. Use it: kinoscope localize {given} --model {out}")
     if not on_videos:
         why = "Kinoscope does not have the encoder of its features"
         note(f"note: {why}: it can localise neither videos nor a stream, but feature files that are made alike.")

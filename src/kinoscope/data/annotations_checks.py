@@ -226,7 +226,8 @@ class AnnotationBuilder:
             else:
                 if math.isfinite(number):
                     return number
-                self.flaw("infinite", place, f"{what} is {number}", "give a finite number, in seconds")
+                unit = "" if what == "score" else ", in seconds"
+                self.flaw("infinite", place, f"{what} is {number}", f"give a finite number{unit}")
                 return None
         problem = f"{what} is missing" if value in (None, "") else f"{what} is {shorten(value)}, not a number"
         self.flaw("number", place, problem, _number_cure(value))

@@ -187,12 +187,12 @@ class Reach:
     def problem(self) -> str:
         """What the numbers say, and which ones would fit."""
         time = self.time
-        says = f"{self.rows:,} rows at stride {time.stride:g} and {time.fps:g} fps are {self.steps:.0f} s"
+        says = f"{self.rows:,} rows at stride {time.stride:g} and {time.fps:g} fps are {self.steps:.3g} s"
         if not self.whole:
-            return f"{says}, but a segment ends at {self.seconds:.0f} s"
+            return f"{says}, but a segment ends at {self.seconds:.3g} s"
         stride = _usual_stride(time.stride * self.seconds / self.steps)
         fps = _usual_rate(time.fps * self.steps / self.seconds)
-        return f"{says}, but the video has {self.seconds:.0f} s: stride {stride:g}? fps {fps:g}?"
+        return f"{says}, but the video has {self.seconds:.3g} s: stride {stride:g}? fps {fps:g}?"
 
 
 def check_times(annotations: Annotations, features: Mapping[str, Features]) -> None:
@@ -218,9 +218,7 @@ def check_times(annotations: Annotations, features: Mapping[str, Features]) -> N
     name = min(odd, key=lambda each: abs(odd[each].share - typical))
     problem = f"{len(odd)} of {len(reaches)} videos do not fit their durations, such as {name!r}: {odd[name].problem()}"
     if len({reach.rows for reach in reaches.values()}) == 1 < len(reaches):
-        problem += (
-            f" All have {odd[name].rows} rows: perhaps they were stretched to one length, so that each has its own"
-        )
+        problem += f". All have {odd[name].rows} rows: perhaps they were stretched to one length, each at its own rate"
     if 2 * len(odd) >= len(reaches):
         cure = "correct --stride, --fps or the durations; one wrong number shifts every segment"
         raise FeatureError(problem, where=annotations.source, cure=cure)

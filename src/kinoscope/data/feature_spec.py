@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import FeatureError, OptionError
 from .feature_checks import check_rows
@@ -11,6 +13,18 @@ from .features import Features
 
 STEP_TOLERANCE = 0.05
 """How far, relatively, the step of features may lie outside of the steps seen in training."""
+
+
+def same_encoder(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two encoders, each a name and the hash of its weights, are the same one.
+
+    The name of a trained encoder is the path to its folder, which may be written otherwise, or moved; its weights, the
+    size of its frames and an adapter behind it tell.
+    """
+    (name, weights), (other_name, other_weights) = one, other
+    variants = {re.search(r"(@\d+px)?(\+.*)?$", Path(each).name)[0] for each in (name, other_name)}  # type: ignore[index]
+    moved = "/" in name + other_name and weights != "" and weights == other_weights and len(variants) == 1
+    return one == other or moved
 
 
 @dataclass(frozen=True)
@@ -73,9 +87,12 @@ class FeatureSpec:
         check_rows(features, where)
 
     def _check_source(self, features: Features, where: str | None, others: str) -> None:
+        alike = features.width == self.width and same_encoder(
+            (self.encoder, self.weight_hash), (features.encoder, features.weight_hash)
+        )
         for name, label in (("encoder", "encoder"), ("weight_hash", "weights")):
             ours, theirs = getattr(self, name), getattr(features, name)
-            if ours and theirs and ours != theirs:
+            if ours and theirs and ours != theirs and not alike:
                 raise FeatureError(
                     f"features come from {label} {theirs!r}, {others} from {ours!r}",
                     where=where,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..data.feature_spec import same_encoder
 from ..data.feature_store import feature_path
 from ..data.features import read_features, write_features
 from ..data.segments import VIDEO_SUFFIXES, video_name
@@ -142,9 +143,9 @@ def _finished(path: Path, video: Path, spec: EncoderSpec) -> bool:
     except KinoscopeError:
         return False  # broken: make it again
     time = features.time
-    made = (features.encoder, features.weight_hash, time.fps, time.stride, time.clip_length)
-    wanted = (spec.tag, spec.weights.hash, spec.fps, spec.stride, spec.clip_length)
-    if made != wanted:
+    sampled = (time.fps, time.stride, time.clip_length) == (spec.fps, spec.stride, spec.clip_length)
+    made, wanted = (features.encoder, features.weight_hash), (spec.tag, spec.weights.hash)
+    if not (sampled and features.width == spec.width and same_encoder(made, wanted)):
         tool = features.encoder or "another tool"
         raise OutputError(
             f"holds features of {tool} ({time.fps:g} fps, stride {time.stride:g}, clips of {time.clip_length:g})",

@@ -124,7 +124,7 @@ def split_encoder(
     whole.spec = sampling.resolve(whole.spec)
     steps, pool = _steps(whole)
     places = [place for place, step in enumerate(steps) if any(True for _ in step.parameters())]
-    if not 1 <= blocks < len(places):
+    if type(blocks) is not int or not 1 <= blocks < len(places):
         problem = f"{blocks} blocks of {whole.spec.name} are to be trained"
         raise OptionError(problem, cure=f"choose from 1 to {len(places) - 1}; 1 or 2 are usual")
     cut = places[-blocks]

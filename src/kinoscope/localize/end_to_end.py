@@ -34,6 +34,8 @@ from .train_options import LocalizeTrainOptions
 from .training_data import TrainingData
 
 _MAPS_AT_ONCE = 256
+_UNLIKE = 0.1
+"""Features of other pixels differ by more than this share, those of another runtime by far less."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,20 @@ class EndToEnd:
             problem = f"{name!r} has {length} rows of features, but its video gives {len(rows)}"
             raise FeatureError(problem, cure="extract the features again, from the same videos")
         return rows
+
+    @torch.no_grad()
+    def require_same(self, name: str, features: Features) -> None:
+        """Raise :class:`FeatureError` unless the blocks, as they are now, make ``features`` of the maps."""
+        row = len(features) // 2
+        needed = self.rows(name, len(features))[row]  # [L]
+        maps = torch.from_numpy(np.array(self.maps[name].values[needed]))  # [L, M]
+        device = next(self.encoder.top.parameters()).device
+        pool = self.encoder.whole.pool if self.encoder.whole.spec.per_frame else None
+        made = pooled(self.encoder.top(maps.to(device)), torch.arange(len(needed), device=device)[None], pool)
+        wanted = torch.from_numpy(np.array(features.values[row], np.float32))
+        if (made[0].cpu() - wanted).norm() > _UNLIKE * wanted.norm():
+            cure = "extract the features again, from the same videos and with the same encoder"
+            raise FeatureError(f"the features of {name!r} are not those of its video", cure=cure)
 
 
 class EndToEndNetwork(nn.Module):
@@ -155,6 +171,8 @@ class EndToEndTask(LocalizeTask):
         self.networks = {"end_to_end": network, "average": self.average, "top_average": self.top_average}
         self.optimizers["encoder"] = AdamW(decay_groups(top, options.weight_decay), lr=using.rate)
         self.rows = [using.rows(video.name, len(data.features[video.name])) for video in data.videos]
+        for video in data.videos:
+            using.require_same(video.name, data.features[video.name])
         if validation is not None:
             tuned = TunedFeatures(self.top_average, validation.features, using)
             self.validation = replace(validation, features=tuned)

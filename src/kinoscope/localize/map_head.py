@@ -7,6 +7,7 @@ a row, in training as in use, so that nothing is shifted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -38,6 +39,11 @@ class MapHead:
     def crop_length(self, longest: int) -> int:
         """Most rows of a training crop."""
         return self.options.rows if self.options.fit == "windows" else longest
+
+    @property
+    def longest(self) -> float:
+        """Rows of the longest segment that there is a cell for."""
+        return self.options.durations if self.options.fit == "windows" else math.inf
 
     def padded(self, rows: int) -> int:
         """To how many rows a training crop of ``rows`` is padded."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..errors import OptionError
 from .intervals import Candidates, Floats, Indices, interval_iou
 from .options import DecodeOptions
 from .rounds import Picks, pick
@@ -70,6 +71,14 @@ def _pairs(segments: ArrayLike) -> Floats:
 
 def _candidates(segments: ArrayLike, scores: ArrayLike, labels: ArrayLike) -> Candidates:
     segments, scores = _pairs(segments), np.asarray(scores, np.float64)
+    if scores.shape != segments.shape[:1]:
+        raise OptionError(
+            f"{len(segments)} segments have scores of shape {scores.shape}", cure="give one score for each"
+        )
+    if not (np.isfinite(segments).all() and np.isfinite(scores).all()):
+        raise OptionError(
+            "segments or scores are NaN or infinite", cure="leave those out, or look where they come from"
+        )
     return segments, scores, np.broadcast_to(np.asarray(labels, np.int64), scores.shape)
 
 
@@ -92,7 +101,9 @@ def vote(
     iou = interval_iou(kept[:, None], segments)  # [M, N]
     votes = np.where(iou >= threshold, scores * (iou if weight == "score_iou" else 1.0), 0.0)
     total = votes.sum(1, keepdims=True)
-    return np.divide(votes @ segments, total, out=kept.copy(), where=total > 0)
+    # Not a matrix product: its last bits depend on how many are kept.
+    sums = np.stack([(votes * bound).sum(1) for bound in segments.T], axis=1)  # [M, 2]
+    return np.divide(sums, total, out=kept.copy(), where=total > 0)
 
 
 def suppress(
@@ -116,8 +127,12 @@ def suppress_many(
 
     Shape:
         segments [N, 2], scores [N], labels [N] of each → the same three for the kept, best first.
+
+    Raises:
+        OptionError: scores or segments that are no finite numbers, or not as many of the one as of the other.
     """
-    compared = list(videos)
+    videos = [_candidates(*each) for each in videos]
+    compared = videos
     if options.gate is not None and lengths is not None:  # the gate is about shares of the video
         compared = [(each[0] / length, each[1], each[2]) for each, length in zip(videos, lengths, strict=True)]
     chosen = pick(compared, options)

@@ -17,7 +17,7 @@ Source: causal use of ActionFormer's pyramid is ours; see ``ActionFormerOptions.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -106,8 +106,10 @@ class OnlineLocalizer:
             told += self._tell(row - self.options.patience / self.time.step)
         return told
 
-    def finish(self) -> list[Told]:
-        """The video is over: tell what is still pending."""
+    def finish(self, duration: float | None = None) -> list[Told]:
+        """The video is over: tell what is still pending, up to its ``duration`` in seconds if that is known."""
+        if duration is not None:
+            self.time = replace(self.time, duration=duration)
         return self._tell(np.inf)
 
     @torch.inference_mode()

@@ -5,6 +5,7 @@ Source: specification sections 1.5 to 1.8.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -61,6 +62,11 @@ class PointHead:
     def crop_length(self, longest: int) -> int:
         """Most rows of a training crop."""
         return longest
+
+    @property
+    def longest(self) -> float:
+        """Rows of the longest segment that can be told; regression has no bound."""
+        return math.inf
 
     def padded(self, rows: int) -> int:
         """To how many rows a training crop of ``rows`` is padded."""

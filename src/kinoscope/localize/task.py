@@ -7,6 +7,7 @@ head: those of G-TAD and BMN (Adam, steps of the rate, fixed windows; sections 2
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from ..data.padding import pad
 from ..data.segments import Segment
 from ..engine import Task
 from ..engine.seeds import seed_weights
+from ..errors import OptionError
 from .batches import crop
 from .cell_sampling import SampledConv
 from .heads import Network, build_network, head_of, loss_of
@@ -88,6 +90,30 @@ class LocalizeTask(Task):
         self.localizer = Localizer(self.average, data.classes, data.spec, decoding)
         self.networks = {"head": HeadWithLoss(self.head, options), "average": self.average}
         self.optimizers = {"head": AdamW(decay_groups(self.head, options.weight_decay), lr=options.learning_rate)}
+
+        self._report_too_long()
+
+    def _report_too_long(self) -> None:
+        """Segments that no crop shows enough of, or that are longer than the head can tell.
+
+        Raises:
+            OptionError: all of them are.
+        """
+        rows, lost, lengths = self.use.crop_length(self.options.max_length), 0, self.data.lengths
+        for video in self.data.videos:
+            own = video.segments[:, 1] - video.segments[:, 0]  # [N], in grid units
+            hidden = (self.options.crop_keep * own > rows + 2 * video.reach) & (
+                len(self.data.features[video.name]) > rows
+            )
+            lost += int((hidden | (own > self.use.longest)).sum())
+        if not lost:
+            return
+        bound = f"up to {min(self.use.longest, rows):g} rows; the longest has {max(lengths):.0f}"
+        problem = f"{lost} of {len(lengths)} training segments are too long for the head ({bound})"
+        cure = "raise --max-length, choose another head or preset, or extract features with a larger stride"
+        if lost == len(lengths):
+            raise OptionError(f"{problem}: nothing can be learned", cure=cure)
+        warnings.warn(f"{problem} and cannot be learned; {cure}", stacklevel=3)
 
     def __len__(self) -> int:
         return len(self.data.videos)

@@ -146,6 +146,9 @@ class LocalizeTrainOptions:
             options = GTadOptions.thumos(input_width, classes)
         else:
             options = kind.activitynet(input_width, classes)
+        if options.fit == "windows" and self.max_length != type(self).max_length:
+            problem = f"max_length is given, but {self.head} looks through windows of {options.rows} rows"
+            raise OptionError(problem, cure="leave it out")
         return replace(options, width=self.width or options.width)
 
 
