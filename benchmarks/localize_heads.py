@@ -166,7 +166,6 @@ def _row(head: str, way: str, cells: list[Cell], base: list[Cell] | None) -> dic
         "95 %": _range(drawn),
         "AR@100": f"{100 * np.mean([cell.ar for cell in cells]):.1f}",
         "− ActionFormer, raw": "",
-        "training, s": "" if head == "online" else f"{np.mean([cell.seconds for cell in cells]):.0f}",
         "delay, s": f"{np.mean([cell.delay for cell in cells]):.2f}" if head == "online" else "",
     }
     if base is not None and (head, way) != ("actionformer", "raw"):
@@ -183,10 +182,10 @@ Per cent, means over seeds 0, 1, 2; mAP at tIoU 0.3 to 0.7, AR@100 with the same
 Default options but 30 epochs, one core. Intervals: bootstrap over the test videos, the same draws in every row; "−":
 paired differences, where an interval that holds 0 shows no difference. "Online": segments of the causal head as they
 are told on a stream, never taken back; "delay": median seconds of video from a segment's end until then. Data sets as
-in the table of SoLa: GTEA and 50 Salads with features of a CNN that saw the labels of the training part. Data sets that
-are not here were not run. G-TAD and BMN train as the others do, not by their papers' recipes. "End to end": the
-encoder's last block (a 1×1 convolution of EfficientNet-Lite0, Mixed_5c of I3D) learns with the head, at a tenth of its
-rate."""
+in the table of SoLa: GTEA and 50 Salads with features of a CNN that saw the labels of the training part. What has no
+row was not run; how long training takes stands in the section on training. G-TAD and BMN train as the others do, not by
+their papers' recipes. "End to end": the encoder's last block (a 1×1 convolution of EfficientNet-Lite0, Mixed_5c of I3D)
+learns with the head, at a tenth of its rate."""
 
 
 def main() -> None:
