@@ -137,3 +137,8 @@ def test_the_configuration_can_be_printed_and_read_again(run: Run, tmp_path: Pat
     assert printed.code == 0 and "predictor: false" in printed.out and "lam: 4.0" in printed.out
     (tmp_path / "c.yaml").write_text(printed.out)
     assert run("adapt", "--config", tmp_path / "c.yaml", "--print-config").out == printed.out
+
+
+def test_a_choice_that_there_is_not_names_those_that_there_are(run: Run) -> None:
+    answer = run("train", "localize", "labels.csv", "--features", "feats", "--out", "run", "--head", "foo")
+    assert answer.code == 2 and "--head is 'foo', but must be one of actionformer, gtad, bmn, tridet" in answer.err

@@ -84,6 +84,8 @@ class _Parser(ArgumentParser):  # type: ignore[misc]  # untyped
         key = re.search(r'Parser key "([^"]+)":', message)
         value = re.search(r"(?:Given|Got) value: (.*)", message)
         wanted = next((words for pattern, words in _WANTED.items() if re.search(pattern, message)), None)
+        if choices := re.search(r"Literal\[([^\]]*)\]", message):
+            wanted = "one of " + choices[1].replace("'", "")
         action = next((each for each in self._actions if key and each.dest == key[1]), None)
         if (
             action is None
