@@ -26,7 +26,6 @@ from ..encoders.split import SplitEncoder, TopBlocks
 from ..errors import FeatureError, OptionError
 from ..video import clip_samples
 from ..video.sampling import IntArray
-from .batches import crop
 from .localizer import ENCODER, Localizer
 from .options import DecodeOptions
 from .task import HeadWithLoss, LocalizeTask, Validation, decay_groups
@@ -179,18 +178,10 @@ class EndToEndTask(LocalizeTask):
 
     def sample(self, index: int, rng: np.random.Generator) -> tuple[Any, ...]:
         """A random stretch of video ``index``: maps [N, M], which of them each row needs [T, L], segments, labels."""
-        video = self.data.videos[index]
-        stretch, segments, labels = crop(
-            self.rows[index],
-            video.segments,
-            video.labels,
-            max_length=self.use.crop_length(self.options.max_length),
-            reach=video.reach,
-            rng=rng,
-            keep=self.options.crop_keep,
-        )
+        stretch, segments, labels = self._stretch(self.rows[index], index, rng)
         first, last = int(stretch.min()), int(stretch.max())
-        return np.array(self.using.maps[video.name].values[first : last + 1]), stretch - first, segments, labels
+        maps = self.using.maps[self.data.videos[index].name].values
+        return np.array(maps[first : last + 1]), stretch - first, segments, labels
 
     def collate(self, samples: list[Any]) -> dict[str, Any]:
         """Maps of all crops one after the other; rows padded as features are."""

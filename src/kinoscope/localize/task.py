@@ -120,9 +120,13 @@ class LocalizeTask(Task):
 
     def sample(self, index: int, rng: np.random.Generator) -> tuple[Any, ...]:
         """A random stretch of video ``index``: features [T, C], segments [N, 2] in grid units, labels [N]."""
+        return self._stretch(self.data.features[self.data.videos[index].name].values, index, rng)
+
+    def _stretch(self, rows: np.ndarray, index: int, rng: np.random.Generator) -> tuple[Any, Any, Any]:
+        """A random stretch of the ``rows`` of video ``index``, whatever stands in them; see :func:`.batches.crop`."""
         video = self.data.videos[index]
         return crop(
-            self.data.features[video.name].values,
+            rows,
             video.segments,
             video.labels,
             max_length=self.use.crop_length(self.options.max_length),
