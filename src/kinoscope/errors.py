@@ -56,5 +56,10 @@ class OutputError(KinoscopeError):
     """An output that cannot be written: full disk, read-only folder, something in the way."""
 
 
+def flag(name: str) -> str:
+    """An option as the command line writes it, for messages: ``clip_length`` is ``--clip-length``."""
+    return f"--{name.replace('_', '-')}"
+
+
 class DamagedVideoWarning(UserWarning):
     """Part of a video could not be decoded; the frames that can be had were given."""

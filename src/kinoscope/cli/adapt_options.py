@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Literal
 
-from ..errors import OptionError
+from ..errors import OptionError, flag
 from ..sola.options import Preset, SolaOptions, SolaTraining
 
 Method = Literal["sola", "identity", "moving-average", "random", "whitening", "two-stream"]
@@ -44,7 +44,7 @@ def refuse_sola_options(
     given |= {each.name: getattr(training, each.name) for each in fields(training)}
     usual = asdict(SolaOptions()) | asdict(SolaTraining())
     used = {"hidden", "kernel", "dilation", "margin", "seed"} if method == "random" else set()
-    changed = [f"--{name.replace('_', '-')}" for name in given if given[name] != usual[name] and name not in used]
+    changed = [flag(name) for name in given if given[name] != usual[name] and name not in used]
     changed += ["--preset"] if preset != "official" else []
     if changed and (adapter is not None or method != "sola"):
         because = "--adapter trains nothing" if adapter is not None else f"--method {method} trains nothing"

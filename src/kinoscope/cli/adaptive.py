@@ -22,6 +22,7 @@ from ..progress import progress
 from ..report.adaptive import AdaptivePage, AdaptiveVideo, CostRow, FrameChoice, write_adaptive_page
 from ..video import open_video
 from ..video.preview import pictures
+from .outputs import report_end
 from .pages import circumstances
 from .terminal import note, print_json, print_table
 
@@ -111,11 +112,7 @@ def _show(
             note(f"note: {name}: took {took}, more than the budget: a first look is never refused")
         for text in each.damage:
             note(f"damaged, the rest was used: {name}: {text}")
-    if written := [str(path) for path in (output, csv, html) if path is not None]:
-        note("Written: " + ", ".join(written))
-    for path, problem in failed.items():
-        note(f"failed: {path}: {problem.problem}")
-    return 2 if failed else 0
+    return report_end((output, csv, html), failed)
 
 
 def in_words(model: AdaptiveRecognizer, each: AdaptiveRecognition) -> str:

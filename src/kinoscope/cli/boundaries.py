@@ -143,7 +143,7 @@ def show_boundaries(sources: Sources, detector: BoundaryDetector, wanted: Wanted
     else:
         for name, each in found.items():
             print_boundaries(name, each, shown[name], wanted.most)
-    return report_end(wanted, failed)
+    return report_end(wanted.files, failed)
 
 
 def print_boundaries(name: str, found: FoundBoundaries, shown: Sequence[Boundary], most: int) -> None:

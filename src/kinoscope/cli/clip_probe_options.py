@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from ..errors import OptionError
+from ..errors import OptionError, flag
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class ClipProbeOptions:
         for name in ("epochs", "batch_size"):
             value, least = getattr(self, name), 1 if name == "epochs" else 2
             if value is not None and value < least:
-                problem = f"--{name.replace('_', '-')} is {value}, but must be at least {least}"
+                problem = f"{flag(name)} is {value}, but must be at least {least}"
                 raise OptionError(problem, cure="leave it out for the usual number")
 
     @property
     def changed(self) -> list[str]:
         """Options that were given another value than their own, as they are written."""
-        return [f"--{each.name.replace('_', '-')}" for each in fields(self) if getattr(self, each.name) != each.default]
+        return [flag(each.name) for each in fields(self) if getattr(self, each.name) != each.default]
 
     @property
     def chosen_streams(self) -> list[str] | None:

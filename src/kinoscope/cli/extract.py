@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..encoders.sampling import Runtime, Sampling
-from ..errors import KinoscopeError, OptionError
+from ..errors import KinoscopeError, OptionError, flag
 
 if TYPE_CHECKING:
     from ..data.feature_interchange import Interchange
@@ -103,7 +103,7 @@ def _sampling_like(preset: Interchange, sampling: Sampling) -> Sampling:
     """The preset's sampling, of which only the size of frames is free."""
     given = [name for name in ("fps", "stride", "clip_length") if getattr(sampling, name) is not None]
     if given:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        options = ", ".join(map(flag, given))
         raise OptionError(f"{options} and --like {preset.name} both say how to sample", cure="leave one of them away")
     return replace(sampling, fps=preset.fps, stride=preset.stride, clip_length=preset.clip_length)
 

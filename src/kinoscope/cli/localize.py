@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..encoders.sampling import Runtime, Sampling
-from ..errors import OptionError
+from ..errors import OptionError, flag
 from ..files import sha256_of
 from ..localize.boundaries import BoundaryOptions
 from ..localize.from_scores import ScoreOptions
@@ -176,7 +176,7 @@ def _refuse_clashes(
 
 
 def _flags(options: type) -> str:
-    return ", ".join(f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(options))
+    return ", ".join(flag(field.name) for field in dataclasses.fields(options))
 
 
 def _refuse_beside_model(model: Path, encoder: str | None, sampling: Sampling, scores: ScoreOptions) -> None:
@@ -296,7 +296,7 @@ def _show_segments(sources: Sources, look: Look, made: dict[str, str], wanted: W
     else:
         for name, each in found.items():
             print_found(name, each, shown[name], wanted.most)
-    return report_end(wanted, failed)
+    return report_end(wanted.files, failed)
 
 
 def print_found(name: str, found: Localization, segments: list[Segment], most: int) -> None:

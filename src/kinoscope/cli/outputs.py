@@ -32,6 +32,11 @@ class Wanted:
     most: int
     """Rows of a table."""
 
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """Where results go; none where they were not asked for."""
+        return self.output, self.csv, self.srt, self.html
+
     def enough(self, found: Sequence[Scored]) -> list[Scored]:
         """Of what was ``found`` that which people see."""
         return [each for each in found if (each.score or 0) >= self.min_score]
@@ -151,11 +156,10 @@ def write_results(
             write_srt(path, found[name])
 
 
-def report_end(wanted: Wanted, failed: Mapping[Path, KinoscopeError]) -> int:
+def report_end(paths: Sequence[Path | None], failed: Mapping[Path, KinoscopeError]) -> int:
     """Tell which files were written and which inputs failed; returns the exit code."""
     from .terminal import note
 
-    paths = (wanted.output, wanted.csv, wanted.srt, wanted.html)
     if written := [str(path) for path in paths if path is not None]:
         note("Written: " + ", ".join(written))
     for path, problem in failed.items():

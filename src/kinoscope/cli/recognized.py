@@ -24,6 +24,7 @@ from ..progress import progress
 from ..report import recognition as page
 from ..video import open_video
 from ..video.preview import pictures
+from .outputs import report_end
 from .pages import circumstances
 from .terminal import note, print_json, print_table
 
@@ -131,11 +132,7 @@ def show(
     for name, each in found.items():
         for text in each.damage:
             note(f"damaged, the rest was used: {name}: {text}")
-    if written := [str(path) for path in (output, csv, html) if path is not None]:
-        note("Written: " + ", ".join(written))
-    for path, problem in failed.items():
-        note(f"failed: {path}: {problem.problem}")
-    return 2 if failed else 0
+    return report_end((output, csv, html), failed)
 
 
 def _entry(pair: tuple[str, float]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import OptionError
+from ..errors import OptionError, flag
 
 if TYPE_CHECKING:
     from .catalog import EncoderSpec
@@ -34,10 +34,10 @@ class Sampling:
         chosen = {name: value for name, value in vars(self).items() if value is not None}
         for name, value in chosen.items():
             if not 0 < value < float("inf"):
-                raise OptionError(f"{name} is {value}, but must be a positive number", cure=f"change {_flag(name)}")
+                raise OptionError(f"{name} is {value}, but must be a positive number", cure=f"change {flag(name)}")
             if value > _MOST[name]:
                 problem = f"{name} is {value}, but must be at most {_MOST[name]}"
-                raise OptionError(problem, cure=f"lower {_flag(name)}")
+                raise OptionError(problem, cure=f"lower {flag(name)}")
         size = chosen.pop("size", spec.size)
         spec = replace(spec.at_size(size), **chosen)
         if not spec.per_frame and spec.clip_length < _LEAST_CLIP:
@@ -46,8 +46,3 @@ class Sampling:
         if spec.size < _LEAST_SIZE:
             raise OptionError(f"size is {spec.size}, but {spec.name} needs at least {_LEAST_SIZE} pixels")
         return spec
-
-
-def _flag(name: str) -> str:
-    """An option as the command line writes it."""
-    return f"--{name.replace('_', '-')}"

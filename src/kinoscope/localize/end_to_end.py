@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from ..data.features import Features
-from ..encoders.encoder import Encoder
 from ..encoders.split import SplitEncoder, TopBlocks
 from ..errors import FeatureError, OptionError
 from ..video import clip_samples
@@ -31,6 +30,9 @@ from .options import DecodeOptions
 from .task import HeadWithLoss, LocalizeTask, Validation, decay_groups
 from .train_options import LocalizeTrainOptions
 from .training_data import TrainingData
+
+Pool = Callable[[Tensor], Tensor]
+"""Shape: [N, L, C] -> [N, C']."""
 
 _MAPS_AT_ONCE = 256
 _UNLIKE = 0.1
@@ -50,6 +52,11 @@ class EndToEnd:
     def __post_init__(self) -> None:
         if not 0 < self.rate < math.inf:
             raise OptionError(f"the encoder's rate is {self.rate}, but must be a positive number")
+
+    @property
+    def pool(self) -> Pool | None:
+        """Makes a row of several maps' features; none where a row has a map of its own."""
+        return self.encoder.whole.pool if self.encoder.whole.spec.per_frame else None
 
     def rows(self, name: str, length: int) -> IntArray:
         """Which maps each of the ``length`` rows of a video is made of. Shape: [T, L].
@@ -73,8 +80,7 @@ class EndToEnd:
         needed = self.rows(name, len(features))[row]  # [L]
         maps = torch.from_numpy(np.array(self.maps[name].values[needed]))  # [L, M]
         device = next(self.encoder.top.parameters()).device
-        pool = self.encoder.whole.pool if self.encoder.whole.spec.per_frame else None
-        made = pooled(self.encoder.top(maps.to(device)), torch.arange(len(needed), device=device)[None], pool)
+        made = pooled(self.encoder.top(maps.to(device)), torch.arange(len(needed), device=device)[None], self.pool)
         wanted = torch.from_numpy(np.array(features.values[row], np.float32))
         if (made[0].cpu() - wanted).norm() > _UNLIKE * wanted.norm():
             cure = "extract the features again, from the same videos and with the same encoder"
@@ -85,13 +91,12 @@ class EndToEndNetwork(nn.Module):
     """Blocks of the encoder, head and losses as one module, so that a wrapper for several devices sees the whole pass.
 
     Args:
-        encoder: whose frames are pooled to rows.
+        pool: see :attr:`EndToEnd.pool`.
     """
 
-    def __init__(self, top: TopBlocks, encoder: Encoder, localization: HeadWithLoss) -> None:
+    def __init__(self, top: TopBlocks, pool: Pool | None, localization: HeadWithLoss) -> None:
         super().__init__()
-        self.top, self.localization = top, localization
-        self._pool = encoder.pool if encoder.spec.per_frame else None
+        self.top, self.pool, self.localization = top, pool, localization
 
     def forward(
         self, maps: Tensor, rows: Tensor, mask: Tensor, segments: list[Tensor], labels: list[Tensor]
@@ -104,13 +109,13 @@ class EndToEndNetwork(nn.Module):
 
         The rest is as in :meth:`HeadWithLoss.forward`.
         """
-        features = pooled(self.top(maps), rows.flatten(0, 1), self._pool)  # [B·T, C]
+        features = pooled(self.top(maps), rows.flatten(0, 1), self.pool)  # [B·T, C]
         features = features.view(*rows.shape[:2], -1)  # [B, T, C]
         losses: dict[str, Tensor] = self.localization(features * mask[..., None], mask, segments, labels)
         return losses
 
 
-def pooled(frames: Tensor, rows: Tensor, pool: Any) -> Tensor:
+def pooled(frames: Tensor, rows: Tensor, pool: Pool | None) -> Tensor:
     """Features of rows from those of frames or clips. Shape: [N, C], [T, L] -> [T, C']."""
     return frames[rows[:, 0]] if pool is None else pool(frames[rows])
 
@@ -124,14 +129,13 @@ class TunedFeatures(Mapping[str, Features]):
     @torch.no_grad()
     def __getitem__(self, name: str) -> Features:
         raw, values = self.raw[name], self.using.maps[name].values  # [N, M]
-        encoder, device = self.using.encoder.whole, next(self.top.parameters()).device
+        device = next(self.top.parameters()).device
         parts = [
             self.top(torch.from_numpy(np.array(values[first : first + _MAPS_AT_ONCE])).to(device))
             for first in range(0, len(values), _MAPS_AT_ONCE)
         ]
         rows = torch.from_numpy(self.using.rows(name, len(raw))).to(device)
-        pool = encoder.pool if encoder.spec.per_frame else None
-        return replace(raw, values=pooled(torch.cat(parts), rows, pool).cpu().numpy())
+        return replace(raw, values=pooled(torch.cat(parts), rows, self.using.pool).cpu().numpy())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.raw)
@@ -166,7 +170,7 @@ class EndToEndTask(LocalizeTask):
         self.using, top = using, using.encoder.top
         self.top_average = copy.deepcopy(top)
         self.averaged.append((self.top_average, top))
-        network = EndToEndNetwork(top, using.encoder.whole, HeadWithLoss(self.head, options))
+        network = EndToEndNetwork(top, using.pool, HeadWithLoss(self.head, options))
         self.networks = {"end_to_end": network, "average": self.average, "top_average": self.top_average}
         self.optimizers["encoder"] = AdamW(decay_groups(top, options.weight_decay), lr=using.rate)
         self.rows = [using.rows(video.name, len(data.features[video.name])) for video in data.videos]

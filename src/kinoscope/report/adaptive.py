@@ -11,15 +11,16 @@ which were not).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..files import write_text
 from .html import clock, text
 from .marks import answer_table, number, part_key, part_style, share_bar, stacked_bar, video_link
 from .media import image_uri
-from .page import scriptless_page, styles
+from .page import styles
+from .video_cards import CardPage, render_cards, video_card
 
 _STEPS = 16  # sides of pictures in the style sheet
 _MANY = 24  # frames beyond which their columns are narrow
@@ -95,16 +96,7 @@ class AdaptiveVideo:
         return part_style(0 if size is None else 1 + list(self.sizes).index(size))
 
 
-@dataclass(frozen=True)
-class AdaptivePage:
-    """What the page shows."""
-
-    title: str
-    videos: Sequence[AdaptiveVideo]
-    notes: Sequence[str] = ()
-    """Warnings about all of it."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """What made the page: command, model, versions, date."""
+AdaptivePage = CardPage[AdaptiveVideo]
 
 
 def write_adaptive_page(path: str | Path, page: AdaptivePage) -> None:
@@ -118,33 +110,27 @@ def write_adaptive_page(path: str | Path, page: AdaptivePage) -> None:
 
 def render_adaptive_page(page: AdaptivePage, *, folder: Path | None = None) -> str:
     """The page's HTML; links are relative to ``folder``, where it will lie (the working directory when not given)."""
-    parts = [f'<p class="intro">{text(_READING)}</p>'] if any(video.choices for video in page.videos) else []
-    parts += [_video(rank, video, folder) for rank, video in enumerate(page.videos, 1)]
-    return scriptless_page(
-        page.title,
-        f"{len(page.videos):,} video{'' if len(page.videos) == 1 else 's'}",
-        "\n".join(parts) if page.videos else '<p class="empty">No video was recognised.</p>',
-        style=styles("filmstrip", "recognition", "parts", "adaptive"),
-        notes=page.notes,
-        settings=page.settings,
+    reading = _READING if any(video.choices for video in page.videos) else ""
+    style = styles("filmstrip", "recognition", "parts", "adaptive")
+    return render_cards(
+        page,
+        lambda rank, video: _card(rank, video, folder),
+        reading=reading,
+        style=style,
         leads="names and times lead to the videos",
     )
 
 
-def _video(rank: int, video: AdaptiveVideo, folder: Path | None) -> str:
-    classified = [choice.time for choice in video.choices if choice.size is not None]
-    name = video_link(video.name, video.path, folder, classified[0] if classified else None)
-    note = f'<p class="video-note">{text(video.note)}</p>' if video.note else ""
-    return "\n".join(
-        [
-            f'<section class="card video" aria-labelledby="video-{rank}">',
-            f'<header class="page-head"><h2 id="video-{rank}">{name}</h2>',
-            f"<p>{_facts(video)}</p></header>{note}",
-            answer_table(video.answers),
-            _frames(video, folder),
-            _costs(video),
-            "</section>",
-        ]
+def _card(rank: int, video: AdaptiveVideo, folder: Path | None) -> str:
+    return video_card(
+        rank,
+        video.name,
+        [answer_table(video.answers), _frames(video, folder), _costs(video)],
+        path=video.path,
+        start=next((choice.time for choice in video.choices if choice.size is not None), None),
+        folder=folder,
+        facts=_facts(video),
+        note=video.note,
     )
 
 

@@ -6,15 +6,16 @@ The file loads nothing; the videos stay where they are and are linked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..files import write_text
 from .attention import Look, filmstrip, full_height, look_summary, overview
 from .html import clock, text
-from .marks import answer_table, number, video_link
-from .page import scriptless_page, styles
+from .marks import answer_table, number
+from .page import styles
+from .video_cards import CardPage, render_cards, video_card
 
 __all__ = ["Look", "RecognitionPage", "VideoPage", "render_recognition_page", "write_recognition_page"]
 
@@ -42,16 +43,7 @@ class VideoPage:
     """What a reader must know: damage, a clip shorter than the input."""
 
 
-@dataclass(frozen=True)
-class RecognitionPage:
-    """What the page shows."""
-
-    title: str
-    videos: Sequence[VideoPage]
-    notes: Sequence[str] = ()
-    """Warnings about all of it."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """What made the page: command, model, versions, date."""
+RecognitionPage = CardPage[VideoPage]
 
 
 def write_recognition_page(path: str | Path, page: RecognitionPage) -> None:
@@ -66,30 +58,25 @@ def write_recognition_page(path: str | Path, page: RecognitionPage) -> None:
 def render_recognition_page(page: RecognitionPage, *, folder: Path | None = None) -> str:
     """The page's HTML; links are relative to ``folder``, where it will lie (the working directory when not given)."""
     reads = any(look.mean is not None for video in page.videos for look in video.looks)
-    parts = [f'<p class="intro">{text(_READING)}</p>'] if reads else []
-    parts += [_video(rank, video, folder) for rank, video in enumerate(page.videos, 1)]
-    return scriptless_page(
-        page.title,
-        f"{len(page.videos):,} video{'' if len(page.videos) == 1 else 's'}",
-        "\n".join(parts) if page.videos else '<p class="empty">No video was recognised.</p>',
+    return render_cards(
+        page,
+        lambda rank, video: _card(rank, video, folder),
+        reading=_READING if reads else "",
         style=styles("filmstrip", "recognition"),
-        notes=page.notes,
-        settings=page.settings,
+        leads="names lead to the videos",
     )
 
 
-def _video(rank: int, video: VideoPage, folder: Path | None) -> str:
-    name = video_link(video.name, video.path, folder, video.looks[0].start if video.looks else None)
-    note = f'<p class="video-note">{text(video.note)}</p>' if video.note else ""
-    return "\n".join(
-        [
-            f'<section class="card video" aria-labelledby="video-{rank}">',
-            f'<header class="page-head"><h2 id="video-{rank}">{name}</h2>',
-            f"<p>{_facts(video)}</p></header>{note}",
-            answer_table(video.answers),
-            _looks(rank, video),
-            "</section>",
-        ]
+def _card(rank: int, video: VideoPage, folder: Path | None) -> str:
+    return video_card(
+        rank,
+        video.name,
+        [answer_table(video.answers), _looks(rank, video)],
+        path=video.path,
+        start=video.looks[0].start if video.looks else None,
+        folder=folder,
+        facts=_facts(video),
+        note=video.note,
     )
 
 
