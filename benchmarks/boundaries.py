@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.results import Section, data_folder, publish, table
+from benchmarks.sola_data import GTEA_FPS, SALADS_FPS
 from kinoscope.data.boundary_truth import BoundaryTruth
 from kinoscope.data.features import Features, FeatureTime
 from kinoscope.evaluate import BoundaryResult, bootstrap_mean_f1, evaluate_boundaries
@@ -24,7 +25,7 @@ from kinoscope.evaluate.boundaries import DISTANCES
 from kinoscope.localize.boundaries import BoundaryOptions, find_boundaries
 from kinoscope.sola import MovingAverage
 
-RATES = {"gtea": 15.0, "50salads": 3.0}  # rows per second; of 50 Salads about, as its videos last 5 to 10 minutes
+RATES = {"gtea": GTEA_FPS, "50salads": SALADS_FPS}
 FINE = (0.005, 0.01)  # relative distances below GEBD's, at which chance finds little
 KERNELS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds, to choose from where the data may tell
 DRAWS = 20
@@ -153,7 +154,7 @@ GEBD's distances**; the finer columns tell a detector from marks at equal distan
 trained with the labels of the training videos, so they know these actions; the detector does not. Its default options
 were chosen on the training videos of GTEA, where the features know the labels by heart. The actions of 50 Salads last
 several times longer: the default finds the movements inside of them, and how long events are has to be said with
-`--kernel-seconds`. The rate of 50 Salads (3 rows per second) is about right; only the kernel's widths depend on it."""
+`--kernel-seconds`. The rate of 50 Salads (2.5 rows per second) is about right; only the kernel's widths depend on it."""
 
 
 def main() -> None:
