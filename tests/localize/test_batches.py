@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinoscope.data.padding import pad
-from kinoscope.localize.batches import chunk_multiple, crop, padded_length
+from kinoscope.localize.batches import chunk_multiple, crop, cut, holds_a_segment, padded_length
 from kinoscope.localize.options import ActionFormerOptions
 
 NONE = (np.zeros((0, 2)), np.zeros(0, dtype=np.int64))
@@ -52,14 +52,14 @@ def test_crops_are_stretches_that_keep_the_better_half_of_segments(count, raw, m
     segments = np.array([[start, start + length] for start, length in raw]).reshape(-1, 2)
     labels = np.arange(len(raw))
     rng = np.random.default_rng(seed)
-    values, cut, kept = crop(rows(count), segments, labels, max_length=max_length, reach=0.5, rng=rng)
+    values, seen, kept = crop(rows(count), segments, labels, max_length=max_length, reach=0.5, rng=rng)
     first, length = int(values[0, 0]), len(values)
     assert values[:, 0].tolist() == list(range(first, first + length))
     assert length == max_length if count > max_length else round(0.9 * count) <= length <= count
     for label, (start, end) in enumerate(segments):
         left, right = np.clip([start, end], first - 0.5, first + length + 0.5) - first
         if (right - left) / (end - start) >= 0.5 + 1e-9:
-            assert cut[kept == label].tolist() == [[pytest.approx(left), pytest.approx(right)]]
+            assert seen[kept == label].tolist() == [[pytest.approx(left), pytest.approx(right)]]
         elif (right - left) / (end - start) < 0.5 - 1e-9:
             assert label not in kept
 
@@ -85,3 +85,22 @@ def test_padding_takes_the_numbers_of_mapped_files():
         warnings.simplefilter("error")  # PyTorch's, on arrays that cannot be written
         features, _ = pad([values, values.astype(np.float64), values.astype(">f4")])
     assert features.dtype == torch.float32 and features.tolist() == [values.tolist()] * 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    raw=st.lists(st.tuples(st.floats(-3, 60), st.floats(0.1, 40)), max_size=5),
+    first=st.integers(0, 30),
+    length=st.integers(1, 30),
+)
+def test_a_piece_shows_all_that_reaches_into_it(raw, first, length):
+    segments = np.array([[start, start + length] for start, length in raw]).reshape(-1, 2)
+    values, seen, kept = cut(rows(60), segments, np.arange(len(raw)), slice(first, first + length))
+    assert values[:, 0].tolist() == list(range(first, first + length))
+    left, right = first - 0.5, first + length - 0.5  # a row reaches half a row to both sides
+    shares = [max(0.0, min(end, right) - max(start, left)) / (end - start) for start, end in segments]
+    assert kept.tolist() == [label for label, share in enumerate(shares) if share > 0]
+    for label, (start, end) in zip(kept, seen, strict=True):
+        assert start == pytest.approx(max(segments[label, 0], left) - first)
+        assert end == pytest.approx(min(segments[label, 1], right) - first)
+    assert holds_a_segment(segments, slice(first, first + length)) == any(share > 0.9 for share in shares)

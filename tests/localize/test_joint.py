@@ -42,7 +42,7 @@ from kinoscope.sola import (
 from kinoscope.sola.windows import draw_window
 
 from ..folders import files_below
-from .test_train import LEARNING, QUICK, TIME, made
+from .test_train import LEARNING, OFFICIAL, QUICK, TIME, made
 
 SOLA = SolaOptions(hidden=8)
 SHORT = replace(QUICK, epochs=3, warmup_epochs=1)
@@ -152,7 +152,7 @@ def test_the_first_update_moves_the_gate_only() -> None:
     assert all(float(p.grad.abs().sum()) == 0 for p in task.adapter.conv_network.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("options", [QUICK, replace(LocalizeTrainOptions.thumos(), width=8, levels=2, max_length=96)])
+@pytest.mark.parametrize("options", [QUICK, replace(OFFICIAL, width=8, levels=2, max_length=96)])
 def test_a_padded_batch_gives_what_each_video_gives_alone(options: LocalizeTrainOptions) -> None:
     task = opened(JointTask(data(4, (60, 25, 9, 1)), options, SOLA))
     task.joint.eval()

@@ -116,18 +116,17 @@ def test_a_resized_curve_is_read_at_the_rows():
 
 def test_windows_overlap_by_half_and_lose_no_row():
     head = gtad()
-    assert head._firsts(16) == [0]
-    assert head._firsts(17) == [0, 1]
-    assert head._firsts(32) == [0, 8, 16]
-    assert head._firsts(33) == [0, 8, 16, 17]
+    for rows, firsts in ((16, [0]), (17, [0, 1]), (32, [0, 8, 16]), (33, [0, 8, 16, 17])):
+        assert head.pieces(rows) == [slice(first, first + 16) for first in firsts]
+    assert head.pieces(9) == [slice(0, 9)]
+    assert gtad(fit="resize").pieces(40) == [slice(0, 40)]
 
 
 @given(st.integers(17, 200), st.integers(0, 199), st.integers(1, 8))
 @settings(max_examples=60, deadline=None)
 def test_some_window_holds_every_segment(rows, start, length):
     if start + length <= rows:
-        firsts = HEADS[0]._firsts(rows)
-        assert any(first <= start and start + length <= first + 16 for first in firsts)
+        assert any(piece.start <= start and start + length <= piece.stop for piece in HEADS[0].pieces(rows))
 
 
 @pytest.mark.parametrize("head", HEADS)

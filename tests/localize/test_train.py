@@ -14,6 +14,7 @@ from kinoscope.data.segments import Annotations, Segment, VideoAnnotation
 from kinoscope.data.training_part import training_part
 from kinoscope.errors import AnnotationError, FeatureError, OptionError, OutputError
 from kinoscope.localize.localizer import Localizer
+from kinoscope.localize.recipes import with_recipe
 from kinoscope.localize.task import LocalizeTask
 from kinoscope.localize.train import train_localizer
 from kinoscope.localize.train_options import LocalizeTrainOptions, rate_factor
@@ -23,6 +24,7 @@ TIME = FeatureTime(fps=10, stride=5, clip_length=10)
 QUICK = LocalizeTrainOptions(width=32, levels=3, epochs=25, warmup_epochs=2, learning_rate=3e-3, validate_every=0)
 LEARNING = replace(QUICK, epochs=12, warmup_epochs=1, learning_rate=8e-3, validate_every=12)
 """Enough for every head to learn the small set."""
+OFFICIAL = with_recipe(LocalizeTrainOptions(preset="thumos"), "official")[0]
 
 
 def video(seed: int, rows: int = 60) -> tuple[Features, tuple[Segment, ...]]:
@@ -106,7 +108,7 @@ def test_a_sample_depends_on_its_generator_only():
 
 
 def test_official_heads_are_padded_to_their_length():
-    options = replace(LocalizeTrainOptions.thumos(), width=8, levels=2, max_length=96)
+    options = replace(OFFICIAL, width=8, levels=2, max_length=96)
     task = task_of(options)
     batch = task.collate([task.sample(index, np.random.default_rng(0)) for index in range(2)])
     assert batch["features"].shape == (2, 96, 6)
@@ -227,13 +229,6 @@ def test_segments_between_two_rows_are_reported():
 def test_impossible_options_are_refused(bad):
     with pytest.raises(OptionError):
         LocalizeTrainOptions(**bad)
-
-
-def test_the_official_recipe():
-    options = LocalizeTrainOptions.thumos()
-    head = options.head_options(2048, 20, [])
-    assert (head.levels, head.width, head.mask_clean, head.max_length, head.windows) == (6, 512, False, 2304, (19,) * 6)
-    assert (options.epochs, options.batch_size, options.learning_rate, options.normaliser) == (35, 2, 1e-4, 100)
 
 
 def test_a_run_is_not_resumed_on_other_labels_or_other_features(tmp_path):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..engine.presets import Preset as RecipePreset
 from ..errors import OptionError
+from ..localize.recipes import with_recipe
 from ..localize.train_options import LocalizeTrainOptions, SolaMode, check_sola
 from ..sola.options import Preset, SolaOptions
 
@@ -12,6 +14,7 @@ EXAMPLES = """\
   kinoscope train localize labels.csv --features feats/ --out runs/fall
   kinoscope train localize labels.csv --features sola/ --out runs/fall --epochs 100 --seed 1
   kinoscope train localize labels.csv --features feats/ --head gtad --out runs/gtad
+  kinoscope train localize labels.csv --features feats/ --head bmn --preset activitynet --recipe official --out runs/bmn
   kinoscope train localize labels.csv --features sola/ --out runs/fall --resume
   kinoscope train localize labels.csv --features feats/ --sola joint --out runs/joint
   kinoscope train localize labels.csv --features feats/ --sola two-stage --sola-preset direct --out runs/two
@@ -25,6 +28,7 @@ def run(
     features: Path,
     out: Path,
     options: LocalizeTrainOptions = LocalizeTrainOptions(),
+    recipe: RecipePreset = "own",
     sola: SolaMode = "none",
     sola_weight: float = 1.0,
     sola_preset: Preset = "official",
@@ -52,6 +56,8 @@ def run(
             ActivityNet JSON.
         features: Folder that `kinoscope extract` or `kinoscope adapt` wrote.
         out: Folder for the model and the records of the run.
+        recipe: own, for tens of videos; or official: how the release of the preset (thumos, activitynet) trains and
+            suppresses. Options that you give stand above it.
         sola: Make the features temporally sensitive: before the head is trained (two-stage: as `kinoscope adapt` does,
             on the training videos only), together with it by the losses of both (joint), or by the head's loss alone
             (unified).
@@ -92,6 +98,7 @@ def run(
         raise OptionError("--sola-preset is an option of SoLa, but --sola is none", cure=cure)
     if not end_to_end and (videos is not None or cache is not None or encoder_rate != 1e-4):
         raise OptionError("--videos, --encoder-rate and --cache go with --end-to-end", cure="add --end-to-end 1")
+    options, decoding = with_recipe(options, recipe)
     annotations = read_annotations(labels, dataset=dataset)
     for remark in annotations.remarks:
         note(f"note: {remark}")
@@ -118,6 +125,7 @@ def run(
         sola_options=sola_options.with_preset(sola_preset),
         sola_weight=sola_weight,
         end_to_end=whole,
+        decoding=decoding,
         train_subset=train_subset,
         validation_subset=validation_subset,
         protocol=protocol,

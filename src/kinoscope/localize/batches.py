@@ -35,6 +35,25 @@ def chunk_multiple(head: ActionFormerOptions) -> int:
     return max(stride * (2 * (window // 2) if window > 1 else 1) for stride, window in pairs)
 
 
+def cut(
+    features: NDArray[Any], segments: NDArray[np.float64], labels: NDArray[np.int64], piece: slice
+) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.int64]]:
+    """One piece of a training video with all that it shows of its segments; arrays as in :func:`crop`."""
+    view, share = _view(segments, piece.start - 0.5, piece.stop - 0.5)
+    return features[piece], view[share > 0] - piece.start, labels[share > 0]
+
+
+def holds_a_segment(segments: NDArray[np.float64], piece: slice, share: float = 0.9) -> bool:
+    """Whether more than this ``share`` of one of the ``segments`` [N, 2] lies in a piece (specification, 2.4)."""
+    return bool((_view(segments, piece.start - 0.5, piece.stop - 0.5)[1] > share).any())
+
+
+def _view(segments: NDArray[np.float64], first: float, last: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What is seen of ``segments`` [N, 2] between two places, and which share of each that is [N]."""
+    view = np.clip(segments, first, last)
+    return view, (view[:, 1] - view[:, 0]) / np.maximum(segments[:, 1] - segments[:, 0], 1e-9)
+
+
 def crop(
     features: NDArray[Any],
     segments: NDArray[np.float64],
@@ -66,11 +85,10 @@ def crop(
     """
     rows = len(features)
     length = max_length if rows > max_length else int(rng.integers(max(round(shortest * rows), 1), rows + 1))
-    whole = np.maximum(segments[:, 1] - segments[:, 0], 1e-9)
     for _ in range(_TRIES):
         first = int(rng.integers(0, rows - length + 1))
-        view = np.clip(segments, first - reach, first + length + reach)  # [N, 2]
-        kept = (view[:, 1] - view[:, 0]) / whole >= keep
+        view, share = _view(segments, first - reach, first + length + reach)  # [N, 2], [N]
+        kept = share >= keep
         if kept.any() or not len(segments):
             break
     return features[first : first + length], view[kept] - first, labels[kept]

@@ -181,10 +181,10 @@ class EndToEndTask(LocalizeTask):
             self.validation = replace(validation, features=tuned)
 
     def sample(self, index: int, rng: np.random.Generator) -> tuple[Any, ...]:
-        """A random stretch of video ``index``: maps [N, M], which of them each row needs [T, L], segments, labels."""
-        stretch, segments, labels = self._stretch(self.rows[index], index, rng)
+        """A stretch of a video: maps [N, M], which of them each row needs [T, L], segments, labels."""
+        stretch, segments, labels = self._stretch(self.rows[self.places[index][0]], index, rng)
         first, last = int(stretch.min()), int(stretch.max())
-        maps = self.using.maps[self.data.videos[index].name].values
+        maps = self.using.maps[self.video(index).name].values
         return np.array(maps[first : last + 1]), stretch - first, segments, labels
 
     def collate(self, samples: list[Any]) -> dict[str, Any]:

@@ -123,12 +123,12 @@ class JointTask(LocalizeTask):
         self._seconds = [data.features[video.name].time.step * sola.step for video in data.videos]
 
     def sample(self, index: int, rng: np.random.Generator) -> tuple[Any, ...]:
-        """A random stretch of video ``index`` as without an adapter, and a window in it.
+        """A stretch of a video as without an adapter, and a window in it.
 
         Shape: features [T, C], segments [S, 2], labels [S]; rows [N], which exist [N], seconds between them.
         """
         values, segments, labels = super().sample(index, rng)
-        return values, segments, labels, *window_rows(len(values), self.sola, rng), self._seconds[index]
+        return values, segments, labels, *window_rows(len(values), self.sola, rng), self._seconds[self.places[index][0]]
 
     def collate(self, samples: list[Any]) -> dict[str, Any]:
         """Crops padded to the longest of the batch, windows stacked."""

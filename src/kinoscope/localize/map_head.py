@@ -60,7 +60,7 @@ class MapHead:
         rows = [len(video) for video in videos]
         found: list[list[Candidates]] = [[] for _ in videos]
         curves = [np.zeros((count, self.options.classes), np.float32) for count in rows]
-        pieces = [(video, first) for video, count in enumerate(rows) for first in self._firsts(count)]
+        pieces = [(video, piece.start) for video, count in enumerate(rows) for piece in self.pieces(count)]
         for begin in range(0, len(pieces), _AT_ONCE):
             some = pieces[begin : begin + _AT_ONCE]
             maps = self._maps([self._piece(videos[video], first) for video, first in some])
@@ -73,12 +73,12 @@ class MapHead:
                 np.maximum(curve, self._curve(own)[shown], out=curve)
         return [Seen(_joined(parts), curve) for parts, curve in zip(found, curves, strict=True)]
 
-    def _firsts(self, rows: int) -> list[int]:
-        """First rows of the windows over a video: half a window apart, the last one at the end."""
+    def pieces(self, rows: int) -> list[slice]:
+        """What a video of ``rows`` is looked at in: windows half a window apart, the last one at the end."""
         size = self.options.rows
         if self.options.fit == "resize" or rows <= size:
-            return [0]
-        return [*range(0, rows - size, size // 2), rows - size]
+            return [slice(0, rows)]
+        return [slice(first, first + size) for first in (*range(0, rows - size, size // 2), rows - size)]
 
     def _map_rows(self, rows: int) -> Indices:
         """Which row of the map stands for each row of a piece, of which the video has ``rows`` left."""

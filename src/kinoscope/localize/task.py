@@ -1,7 +1,8 @@
 """What the training loop needs of the localiser: crops in, losses out, the average of the weights as the model.
 
-Source: ActionFormer (ECCV 2022), section 3.4; specification sections 1.5 to 1.7. The recipe is ActionFormer's for every
-head: those of G-TAD and BMN (Adam, steps of the rate, fixed windows; sections 2.4 and 3.3) are not offered.
+By default the recipe is ActionFormer's for every head; those of the releases stand in :mod:`.recipes`.
+
+Source: ActionFormer (ECCV 2022), section 3.4; specification sections 1.5 to 1.7.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import Adam, AdamW
 
 from ..data.features import Features
 from ..data.padding import pad
@@ -24,19 +25,22 @@ from ..data.segments import Segment
 from ..engine import Task
 from ..engine.seeds import seed_weights
 from ..errors import OptionError
-from .batches import crop
+from .batches import crop, cut, holds_a_segment
 from .cell_sampling import SampledConv
 from .heads import Network, build_network, head_of, loss_of
 from .localizer import Localizer
 from .options import DecodeOptions
+from .point_head import PointHead
 from .train_options import LocalizeTrainOptions, rate_factor
-from .training_data import TrainingData
+from .training_data import TrainingData, TrainingVideo
 
 Measure = Callable[[Mapping[str, Sequence[Segment]]], dict[str, float]]
 """Predictions by video name → named scores."""
 
 _FINAL_RATE = 1e-8
 _VIDEOS_AT_ONCE = 16
+_LATER = {"optimizer": "adamw", "rate_falls": None, "crops": "random"}
+"""Options that runs of earlier versions did not have, and what they did."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,24 @@ class LocalizeTask(Task):
         self.averaged: list[tuple[nn.Module, nn.Module]] = [(self.average, self.head)]
         self.localizer = Localizer(self.average, data.classes, data.spec, decoding)
         self.networks = {"head": HeadWithLoss(self.head, options), "average": self.average}
-        self.optimizers = {"head": AdamW(decay_groups(self.head, options.weight_decay), lr=options.learning_rate)}
-
+        self.optimizers = {"head": _optimizer(self.head, options)}
         self._report_too_long()
+        self.places = self._places()
+        """What a sample is: the number of a video, and the piece of it; none is drawn anew each time."""
+
+    def _places(self) -> list[tuple[int, slice | None]]:
+        if self.options.crops == "random" or isinstance(self.use, PointHead):
+            return [(number, None) for number in range(len(self.data.videos))]
+        places: list[tuple[int, slice | None]] = [
+            (number, piece)
+            for number, video in enumerate(self.data.videos)
+            for piece in self.use.pieces(len(self.data.features[video.name]))
+            if holds_a_segment(video.segments, piece)
+        ]
+        if not places:
+            problem = f"none of the head's windows of {self.use.options.rows} rows holds a whole training segment"
+            raise OptionError(problem, cure="choose crops random, another preset, or features with a larger stride")
+        return places
 
     def _report_too_long(self) -> None:
         """Segments that no crop shows enough of, or that are longer than the head can tell.
@@ -116,15 +135,21 @@ class LocalizeTask(Task):
         warnings.warn(f"{problem} and cannot be learned; {cure}", stacklevel=3)
 
     def __len__(self) -> int:
-        return len(self.data.videos)
+        return len(self.places)
+
+    def video(self, index: int) -> TrainingVideo:
+        """That sample ``index`` is of."""
+        return self.data.videos[self.places[index][0]]
 
     def sample(self, index: int, rng: np.random.Generator) -> tuple[Any, ...]:
-        """A random stretch of video ``index``: features [T, C], segments [N, 2] in grid units, labels [N]."""
-        return self._stretch(self.data.features[self.data.videos[index].name].values, index, rng)
+        """A stretch of a video: features [T, C], segments [N, 2] in grid units, labels [N]."""
+        return self._stretch(self.data.features[self.video(index).name].values, index, rng)
 
     def _stretch(self, rows: np.ndarray, index: int, rng: np.random.Generator) -> tuple[Any, Any, Any]:
-        """A random stretch of the ``rows`` of video ``index``, whatever stands in them; see :func:`.batches.crop`."""
-        video = self.data.videos[index]
+        """Sample ``index`` of the ``rows`` of its video, whatever stands in them; see :mod:`.batches`."""
+        video, piece = self.video(index), self.places[index][1]
+        if piece is not None:
+            return cut(rows, video.segments, video.labels, piece)
         return crop(
             rows,
             video.segments,
@@ -152,9 +177,11 @@ class LocalizeTask(Task):
         return losses
 
     def schedule(self, step: int, total: int) -> float:
-        """Linear warm-up, then cosine."""
-        warmup = round(total * self.options.warmup / self.options.epochs)
-        return rate_factor(step, total, warmup, _FINAL_RATE / self.options.learning_rate)
+        """Linear warm-up, then a cosine or a step."""
+        options = self.options
+        warmup = round(total * options.warmup / options.epochs)
+        falls = None if options.rate_falls is None else round(total * options.rate_falls / options.epochs)
+        return rate_factor(step, total, warmup, _FINAL_RATE / options.learning_rate, falls)
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
@@ -188,16 +215,25 @@ class LocalizeTask(Task):
         options = {**asdict(self.options), "warmup_epochs": self.options.warmup}
         if self.options.head == "actionformer":
             del options["head"]  # so that runs from before there were other heads can be resumed
+        for name, usual in _LATER.items():
+            if options[name] == usual:
+                del options[name]
         return {**options, "encoder": spec.encoder, "classes": classes, "data": self.data.digest()}
 
     def describe(self, index: int) -> str:
         """The video's name."""
-        return self.data.videos[index].name
+        return self.video(index).name
 
     def save(self, folder: Path) -> Localizer:
         """Write the averaged model into ``folder``."""
         self.localizer.save(folder)
         return self.localizer
+
+
+def _optimizer(head: nn.Module, options: LocalizeTrainOptions) -> torch.optim.Optimizer:
+    if options.optimizer == "adam":
+        return Adam(head.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    return AdamW(decay_groups(head, options.weight_decay), lr=options.learning_rate)
 
 
 def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

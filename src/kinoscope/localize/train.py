@@ -101,7 +101,7 @@ def train_localizer(
         batch_size=options.batch_size,
         seed=options.seed,
         workers=workers,
-        clip_gradients=options.clip_gradients,
+        clip_gradients=options.clip_gradients or None,
         validate_every=options.validate_every,
         accelerator=accelerator,
     )

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
+from ..engine.presets import require_known
 from ..errors import OptionError
 from ..sola.options import SolaOptions
 from .map_options import BmnOptions, GTadOptions, MapOptions
@@ -45,20 +46,28 @@ class LocalizeTrainOptions:
     """Passes over the training videos, warm-up included."""
     batch_size: int = 4
     """Videos per update."""
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    """adamw decays the weights of convolutions by themselves; adam makes the decay of all parameters part of the
+    gradient, as G-TAD's and BMN's releases do."""
     learning_rate: float = 1e-3
-    """Largest rate of AdamW; linear warm-up, then a cosine down to nearly 0."""
+    """Largest rate; linear warm-up, then a cosine down to nearly 0."""
+    rate_falls: int | None = None
+    """Instead of the cosine: the rate stays, and falls to a tenth after this many epochs."""
     warmup_epochs: int | None = None
     """Epochs in which the rate rises; none: 5, or half of the epochs where these are fewer than 10."""
     weight_decay: float = 0.05
-    """On the weights of convolutions only."""
+    """See optimizer."""
     average: float = 0.999
     """Decay of the moving average of the weights; the average is the model that is kept."""
     average_warmup: bool = True
     """Start with a short average: the decay is at most (1 + k) / (10 + k) after update k, which short runs need."""
     clip_gradients: float = 1.0
-    """Largest norm of the gradient."""
+    """Largest norm of the gradient; 0: any."""
     max_length: int = 2304
     """Most rows of a training crop."""
+    crops: Literal["random", "fixed"] = "random"
+    """What an epoch shows: a random stretch of each video; or all windows that the head looks through in use (where it
+    resizes videos: each video) and that hold nine tenths of a segment; gtad and bmn."""
     crop_keep: float = 0.5
     """A segment stays in a crop if this share of it is in view."""
     radius: float = 1.5
@@ -82,9 +91,10 @@ class LocalizeTrainOptions:
             raise OptionError(problem, cure=f"choose {' or '.join(_PRESETS[self.head])}")
         for name in ("epochs", "batch_size", "max_length"):
             at_least(name, getattr(self, name), 1)
-        for name in ("weight_decay", "validate_every"):
+        require_known(self, optimizer=Literal["adamw", "adam"], crops=Literal["random", "fixed"])
+        for name in ("weight_decay", "validate_every", "clip_gradients"):
             at_least(name, getattr(self, name), 0)
-        for name in ("learning_rate", "clip_gradients", "normaliser", "radius"):
+        for name in ("learning_rate", "normaliser", "radius"):
             at_least(name, getattr(self, name), 1e-12)
         between("average", self.average, 0, 1)
         between("crop_keep", self.crop_keep, 0, 1)
@@ -95,6 +105,11 @@ class LocalizeTrainOptions:
                 f"warmup_epochs {self.warmup} leave nothing of epochs {self.epochs}",
                 cure="lower warmup_epochs or raise epochs",
             )
+        if self.rate_falls is not None:
+            between("rate_falls", self.rate_falls, self.warmup, self.epochs)
+        if self.crops == "fixed" and self.head not in ("gtad", "bmn"):
+            cure = "choose random, or gtad or bmn"
+            raise OptionError(f"crops is 'fixed', but head is {self.head!r}, which takes any stretch", cure=cure)
         if self.causal and (self.head, self.preset) != ("actionformer", "small"):
             problem = f"causal is given, but head is {self.head!r} and preset {self.preset!r}"
             raise OptionError(problem, cure="only actionformer in its small preset can be causal")
@@ -112,19 +127,6 @@ class LocalizeTrainOptions:
     def warmup(self) -> int:
         """Epochs in which the rate rises, also where none were given."""
         return min(_WARMUP, self.epochs // 2) if self.warmup_epochs is None else self.warmup_epochs
-
-    @classmethod
-    def thumos(cls) -> LocalizeTrainOptions:
-        """The official THUMOS14 recipe (specification section 1.1)."""
-        return cls(
-            preset="thumos",
-            epochs=35,
-            batch_size=2,
-            learning_rate=1e-4,
-            average_warmup=False,
-            normaliser=100.0,
-            seed=1234567891,
-        )
 
     def head_options(self, input_width: int, classes: int, lengths: list[float]) -> ActionFormerOptions | MapOptions:
         """The head for features of ``input_width`` and training segments of these ``lengths``, in grid units."""
@@ -152,13 +154,16 @@ class LocalizeTrainOptions:
         return replace(options, width=self.width or options.width)
 
 
-def rate_factor(step: int, total: int, warmup: int, floor: float) -> float:
+def rate_factor(step: int, total: int, warmup: int, floor: float, falls: int | None = None) -> float:
     """The learning rate of update ``step``, as a factor on the base rate (specification section 1.7).
 
-    Linear from 0, reached at step ``warmup`` − 1 and again at ``warmup``; then a cosine to ``floor`` at ``total``.
+    Linear from 0, reached at step ``warmup`` − 1 and again at ``warmup``; then a cosine to ``floor`` at ``total``, or,
+    if it ``falls`` at a step, 1 and a tenth from there on.
     """
     if step < warmup:
         return step / max(warmup - 1, 1)
+    if falls is not None:
+        return 1.0 if step < falls else 0.1
     progress = (step - warmup) / max(total - warmup, 1)
     return floor + 0.5 * (1 - floor) * (1 + math.cos(math.pi * progress))
 
