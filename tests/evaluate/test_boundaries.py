@@ -56,7 +56,8 @@ def slow(predictions: Predictions, truth: dict[str, BoundaryTruth], distance: fl
                 if nearest is not None and abs(nearest - boundary) <= distance * video.duration:
                     free.remove(nearest)
                     hits += 1
-            f1 = 2 * hits / (len(times) + len(rater))
+            recall, precision = hits / len(rater) if rater else 1.0, hits / len(times)
+            f1 = 2 * recall * precision / (recall + precision) if recall + precision else 0.0
             if f1 > best[0]:
                 best = (f1, hits, len(rater))
         found, true = found + best[1], true + best[2]
@@ -108,6 +109,12 @@ def test_each_prediction_is_used_once_and_greedily() -> None:
     assert gebd_f1({"v": [2.0]}, one([2.0, 2.1]), 0.05).found == 1
     # the first boundary takes 2.4 although only the second one needs it
     assert gebd_f1({"v": [2.4, 1.4]}, one([2.0, 2.8]), 0.05).found == 1
+
+
+def test_of_raters_who_suit_alike_rounding_decides_as_published() -> None:
+    truth = one((10, 20, 30, 80, 90), (10, 20), duration=100.0)  # 3 of 5 and 2 of 2, both F1 2/3
+    found = evaluate_boundaries({"v": [10, 20, 30, 40]}, truth, (0.005,))
+    assert found.counts[0, 0].tolist() == [2, 2, 4]
 
 
 def test_precision_recall_and_the_mean_over_raters() -> None:

@@ -56,6 +56,36 @@ def test_the_cases_of_the_sheet(vectors: Callable[[str], dict[str, Any]]) -> Non
         assert found.per_class == pytest.approx(expected.get("per_class_AP", found.per_class), **near)
 
 
+def test_the_case_of_several_labels(vectors: Callable[[str], dict[str, Any]]) -> None:
+    case = vectors("evaluation")["vectors"]["recognition"]["cases"][1]
+    scores, truth = np.array(case["inputs"]["scores"]), np.array(case["inputs"]["labels"]) == 1
+    found, expected = clip_map(scores, truth, "grouped"), case["expected"]
+    assert (found.per_class / 100)[:3] == pytest.approx(expected["ap_per_class"][:3], abs=1e-9)
+    assert found.positives[3] == 0 and found.map_present / 100 == pytest.approx(expected["mAP"], abs=1e-9)
+    by_video = clip_map(scores.T, truth.T, "grouped").map_present / 100
+    assert by_video == pytest.approx(expected["mmit_mAP_without_sample3"], abs=1e-9)
+    with pytest.raises(OptionError, match="'mean'"):
+        clip_map(scores, truth, "mean")  # type: ignore[arg-type]
+
+
+@given(SEEDS, st.booleans())
+def test_grouped_ties_are_distinct_thresholds(seed: int, ties: bool) -> None:
+    scores, truth = made(seed, ties=ties)
+    found = clip_map(scores, truth, "grouped")
+    for column in range(truth.shape[1]):
+        expected = recalled = 0.0
+        for limit in sorted(set(scores[:, column]), reverse=True):
+            taken = scores[:, column] >= limit
+            recall = truth[taken, column].sum() / max(1, truth[:, column].sum())
+            expected += (recall - recalled) * truth[taken, column].mean()
+            recalled = recall
+        assert found.per_class[column] == pytest.approx(100 * expected)
+    if not ties:
+        assert found.per_class == pytest.approx(clip_map(scores, truth).per_class)
+    order = np.random.default_rng(seed).permutation(len(scores))
+    assert clip_map(scores[order], truth[order], "grouped").per_class == pytest.approx(found.per_class)
+
+
 @given(SEEDS, st.booleans())
 def test_the_slow_twin_agrees_also_on_ties(seed: int, ties: bool) -> None:
     scores, truth = made(seed, ties=ties)

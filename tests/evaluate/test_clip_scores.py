@@ -43,6 +43,16 @@ def test_the_case_of_two_streams(vectors: Callable[[str], dict[str, Any]]) -> No
     assert found.argmax(axis=1).tolist() == expected["argmax"]
 
 
+def test_the_case_of_mean_class_accuracy(vectors: Callable[[str], dict[str, Any]]) -> None:
+    one = vectors("evaluation")["vectors"]["recognition"]["cases"][0]
+    scores, labels = (np.array(one["inputs"][name]) for name in ("scores", "labels"))
+    found = ClipScores(scores, labels, ("a", "b", "c"))
+    assert found.accuracy() == one["expected"]["topk"][0]
+    assert found.mean_class_accuracy() == pytest.approx(one["expected"]["mean_class_accuracy"])
+    only_answered = ClipScores(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([0, 0]), ("a", "b"))
+    assert only_answered.mean_class_accuracy() == only_answered.to_dict(["x", "y"])["mean_class_accuracy"] == 0.25
+
+
 def test_huge_logits_do_not_overflow() -> None:
     np.testing.assert_allclose(average_probabilities(np.array([[[1e4, 0, -1e4]]])), [1, 0, 0])
     for shape in ((2, 3), (1, 0, 3)):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinoscope.data.segments import Annotations, Segment, VideoAnnotation
+from kinoscope.errors import AnnotationError
 from kinoscope.evaluate import DetectionResult, evaluate_detection
 from kinoscope.evaluate.boundary_error import boundary_errors
 from kinoscope.evaluate.diagnosis import BACKGROUND, KINDS, TRUE, Diagnosis, diagnose
@@ -89,7 +90,7 @@ def test_kinds_are_what_the_table_says(predictions: list[Row], truths: list[Row]
     truths = [row for row in truths if row.end > row.start] + [Row(0, 0, 1.0, 3.0)]
     predictions = predictions * (3 if many else 1)
     result = scored(predictions, truths, TWO)
-    found = diagnose(result, {f"v{n}": 9.0 for n in range(3)})
+    found = diagnose(result, {f"v{n}": 99.0 for n in range(3)})
     truth = result.ground_truth
     mine = [Row(*map(float, each)) for each in zip(truth.video, truth.label, truth.start, truth.end, strict=True)]
     guess = result.predictions
@@ -115,6 +116,45 @@ def test_kinds_are_what_the_table_says(predictions: list[Row], truths: list[Row]
     for characteristic in ("length", "instances", "coverage"):
         assert sum(buckets(found, characteristic).values()) == len(truth)
     assert 0 <= found.map_n <= 1
+
+
+def test_a_prediction_that_finds_another_bucket_at_any_threshold_is_gone_at_all() -> None:
+    truths = [Row(0, 0, 0.0, 40.0), Row(0, 0, 100.0, 110.0)]
+    guesses = [Row(0, 0, 0.0, 25.0, 0.9), Row(0, 0, 0.0, 36.0, 0.8), Row(0, 0, 100.0, 110.0, 0.7)]
+    found = diagnose(scored(guesses, truths, Protocol("two", (0.5, 0.75), ())))
+    told = {each.name: each.map_n for each in found.buckets if each.characteristic == "length"}
+    assert told["XS"] == 1  # the first finds the long one at 0.5, the second at 0.75
+
+
+def test_of_true_segments_at_the_same_times_the_first_class_tells_the_kind() -> None:
+    truths = [Row(0, 0, 0.0, 10.0), Row(0, 1, 0.0, 10.0)]
+    guesses = [Row(0, label, 0.0, end, score) for label in (0, 1) for end, score in ((10.0, 0.9), (9.0, 0.8))]
+    result = scored(guesses, truths, AT_HALF)
+    kinds = diagnose(result).kinds[:, 0]
+    twice = [KINDS[kind] for kind, end in zip(kinds, result.predictions.end, strict=True) if end == 9]
+    assert twice == ["double detection", "wrong label"]
+
+
+def test_what_is_longer_than_its_video_or_has_no_length_is_left_out() -> None:
+    truths = [Row(0, 0, 0.0, 10.0), Row(1, 0, 0.0, 12.0), Row(0, 1, 5.0, 5.0), Row(0, 1, 2.0, 8.0)]
+    guesses = [row._replace(score=0.9 - 0.1 * number) for number, row in enumerate(truths)]
+    durations = {"v0": 20.0, "v1": 11.9}
+    found = diagnose(scored(guesses, truths, AT_HALF), durations)
+    without = diagnose(scored(guesses, [truths[0], truths[3]], AT_HALF), durations)
+    assert (found.left_out, without.left_out) == (2, 0) and found.to_dict()["left_out"] == 2
+    assert found.buckets == without.buckets and found.gain == without.gain
+    np.testing.assert_array_equal(found.ap_n, without.ap_n)
+    with pytest.raises(AnnotationError, match="all of 1 true segments are longer than their video"):
+        diagnose(scored([], truths[:1], AT_HALF), {"v0": 9.0})
+
+
+def test_thumos_is_looked_at_from_a_half_on() -> None:
+    truths = [Row(0, 0, 0.0, 10.0)]
+    result = scored([Row(0, 0, 0.0, 4.0, 0.5)], truths, Protocol("low", (0.3, 0.5), ()))
+    assert diagnose(result).thresholds == (0.3, 0.5) and diagnose(result).map_n == 0.5
+    found = diagnose(result, edges="thumos14")
+    assert (found.thresholds, found.map_n, found.kinds.shape) == ((0.5,), 0.0, (1, 1))
+    assert KINDS[found.kinds[0, 0]] == "localization"
 
 
 def test_perfect_predictions_leave_nothing_to_say() -> None:

@@ -42,6 +42,13 @@ def test_vectors(vectors: Any) -> None:
     assert invented.counts[0, 0].tolist() == [0, 1, 0] and invented.edit == 0
 
 
+def test_only_the_word_background_is_background() -> None:
+    truth = ["action_start"] * 5 + ["cut"] * 5
+    found = score_frames({"v": ["cut"] * 10}, {"v": truth})
+    assert found.to_dict()["edit"] == 50 and found.to_dict()["F1@10"] == pytest.approx(200 / 3)
+    assert score_frames({"v": ["background"] * 5 + ["cut"] * 5}, {"v": ["cut"] * 10}).to_dict()["edit"] == 100
+
+
 def levenshtein(a: str, b: str) -> int:
     if not a or not b:
         return len(a) + len(b)

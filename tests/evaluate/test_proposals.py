@@ -121,6 +121,20 @@ def test_the_published_procedure(
     assert (np.diff(found.recall) >= 0).all() and 0 <= found.auc <= 1
 
 
+def test_a_label_that_is_no_class_serves_none() -> None:
+    """Nor does it pass for the last class of the video before."""
+    truths = table([Row(0, 1, 0.0, 10.0), Row(1, 0, 0.0, 10.0)], scored=False)
+    guesses = table([Row(1, -1, 0.0, 10.0, 0.9)])
+    assert not recall_at_kx(guesses, truths).any()
+
+
+def test_fewer_proposals_than_videos() -> None:
+    """None takes all that there are: a third of one for each video."""
+    truths = table([Row(video, 0, 0.0, 10.0) for video in range(3)], scored=False)
+    found = average_recall(table([Row(0, 0, 0.0, 10.0, 0.9)]), truths, most=None, points=100)
+    assert found.number[-1] == pytest.approx(1 / 3) and found.recall[0, -1] == pytest.approx(1 / 3)
+
+
 @settings(max_examples=100, deadline=None)
 @given(rows(), rows(scored=False, most=8))
 def test_recall_at_kx_twin(predictions: list[Row], truths: list[Row]) -> None:

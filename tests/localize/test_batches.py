@@ -56,6 +56,9 @@ def test_crops_are_stretches_that_keep_the_better_half_of_segments(count, raw, m
     first, length = int(values[0, 0]), len(values)
     assert values[:, 0].tolist() == list(range(first, first + length))
     assert length == max_length if count > max_length else round(0.9 * count) <= length <= count
+    if length == count:  # nothing was cut, so nothing is clipped
+        assert seen.tolist() == segments.tolist() and kept.tolist() == labels.tolist()
+        return
     for label, (start, end) in enumerate(segments):
         left, right = np.clip([start, end], first - 0.5, first + length + 0.5) - first
         if (right - left) / (end - start) >= 0.5 + 1e-9:

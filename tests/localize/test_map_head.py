@@ -65,7 +65,9 @@ def slowly(head: MapHead, values: np.ndarray) -> dict[tuple[float, float, int], 
             after = min(end, valid - 1)
             if options.boundary_score:
                 score *= float(maps.start[0, start] * maps.end[0, after])
-            if options.peaks and not (is_peak(maps.start[0], start) and (end == valid or is_peak(maps.end[0], after))):
+            if options.peaks and not (
+                is_peak(maps.start[0], start) and (end >= valid - 1 or is_peak(maps.end[0], after))
+            ):
                 continue
             scale = rows / options.rows if resized else 1.0
             for k in range(options.classes):
@@ -154,6 +156,19 @@ def test_only_the_best_candidates_are_kept():
 def test_peaks():
     scores = torch.tensor([[0.1, 0.2, 0.9, 0.5, 0.4, 0.41, 0.3], [0.0] * 7])
     assert peaks(scores).tolist() == [[True, False, True, True, False, True, False], [True] + [False] * 6]
+
+
+def test_a_segment_may_always_start_at_the_first_row_and_end_at_the_last():
+    head = gtad(peaks=True)
+    rows = torch.tensor([12, 9])
+    flat = torch.full((2, 16), 0.1)
+    flat[:, 4] = 1.0  # the only peak
+    full = torch.ones(2, *head.options.cells.shape)
+    maps = Maps(flat, flat, full, full, torch.ones(2, 2, *head.options.cells.shape), rows)
+    for scores, own in zip(head._scores(maps), rows.tolist(), strict=True):
+        found = head.segments[scores[0].numpy() > 0]
+        assert set(found[:, 0].tolist()) == {0, 4} and set(found[:, 1].tolist()) <= {4, own - 1, own}
+        assert own - 1 in found[:, 1] and own in found[:, 1]
 
 
 def test_padded_rows_are_no_peaks_of_theirs():

@@ -153,6 +153,14 @@ def test_hard_equals_the_twin(raw, threshold):
     assert hard_nms(segments, scores, threshold).tolist() == wanted
 
 
+def test_hard_looks_at_what_scores_more_than_the_least():
+    segments, scores = [[0, 10], [20, 30], [40, 50]], [0.9, 0.5, 0.1]
+    for least, kept in ((0.5, [0.9]), (0.4, [0.9, 0.5]), (0.0, scores), (0.95, [])):
+        options = DecodeOptions(method="hard", min_score=least)
+        assert suppress(segments, scores, [0, 0, 0], options)[1].tolist() == kept
+    assert hard_nms(segments, [-1, 0, -2], 0.5).tolist() == [1, 0, 2]
+
+
 @settings(max_examples=50, deadline=None)
 @given(candidates, st.sampled_from([0.3, 0.7, 1.0]), st.sampled_from(["score", "score_iou"]))
 def test_voting_stays_in_the_hull_of_its_voters(raw, threshold, weight):

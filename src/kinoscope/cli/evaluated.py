@@ -226,11 +226,17 @@ def _errors(result: DetectionResult) -> Told:
         ranges,
         "N is the number of true segments of a class; a bar holds the next N predictions of every class.",
     )
+    told = "at tIoU " + ", ".join(f"{threshold:g}" for threshold in found.thresholds)
+    left_out = (
+        f" Not looked at: {plural(found.left_out, 'true segment')} longer than the video, or without length."
+        if found.left_out
+        else ""
+    )
     gains = Table(
         "mAP_N if a kind of mistake were gone",
         ["kind", "gain"],
         [[name, value] for name, value in found.gain.items()],
-        f"average mAP_N is {found.map_n:.4f}; gains do not add up.",
+        f"average mAP_N is {found.map_n:.4f}, {told}; gains do not add up.{left_out}",
     )
     buckets = Table(
         "By what true segments are like",

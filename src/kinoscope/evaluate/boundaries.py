@@ -167,10 +167,6 @@ def f1_of(counts: Floats) -> Floats:
     return np.divide(2 * found, true + predicted, out=np.zeros_like(found), where=true + predicted > 0)
 
 
-def _agreed(truth: BoundaryTruth) -> bool:
-    return truth.consistency is None or truth.consistency >= LEAST_CONSISTENCY
-
-
 def _video(predicted: Sequence[float], truth: BoundaryTruth, distances: Floats) -> tuple[Floats, Floats]:
     """Counts of the best rater, and their mean over the raters. Shape of both: [D, 3]."""
     times = np.array([time for time in predicted if 0 <= time <= truth.duration], dtype=np.float64)  # [P]
@@ -181,8 +177,17 @@ def _video(predicted: Sequence[float], truth: BoundaryTruth, distances: Floats) 
         return counts[0], counts.mean(axis=0)
     for rater, boundaries in enumerate(truth.raters):
         counts[rater, :, 0] = _found(boundaries, times, distances * truth.duration)
-    best = f1_of(counts).argmax(axis=0)  # [D], the first on ties
+    best = _published_f1(counts).argmax(axis=0)  # [D], the first on ties
     return counts[best, np.arange(len(distances))], counts.mean(axis=0)
+
+
+def _published_f1(counts: Floats) -> Floats:
+    """:func:`f1_of` from recall and precision, as the challenge's script has it: rounding decides between raters."""
+    found, true, predicted = np.moveaxis(counts, -1, 0)
+    recall = np.divide(found, true, out=np.ones_like(found), where=true > 0)
+    precision = np.divide(found, predicted, out=np.zeros_like(found), where=predicted > 0)
+    total = recall + precision
+    return np.divide(2 * recall * precision, total, out=np.zeros_like(found), where=total > 0)
 
 
 def _found(boundaries: Sequence[float], predicted: Floats, reach: Floats) -> Floats:

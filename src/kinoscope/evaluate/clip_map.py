@@ -9,13 +9,14 @@ that occur, so that a class that is missing shifts all later ones: its figures o
 
 Letters: N videos, K classes, P videos of one class, B replicates.
 
-Source: AR-Net sheet, sections 7 and 10.9.
+Source: AR-Net sheet, sections 7 and 10.9; ``evaluation.md`` section 4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,6 +27,7 @@ from .bootstrap import Interval, middle
 from .matching import Bools, Floats, Ints
 from .probe_counts import Difference
 
+Ties = Literal["earlier", "grouped"]
 _CELLS_AT_ONCE = 8_000_000  # videos times replicates worked on together: bounds the memory, not the result
 
 
@@ -74,22 +76,33 @@ def truth_matrix(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> Boo
     return truth
 
 
-def clip_map(scores: ArrayLike, truth: ArrayLike) -> ClipMap:
+def clip_map(scores: ArrayLike, truth: ArrayLike, ties: Ties = "earlier") -> ClipMap:
     """Rank all videos for each class; its AP is the mean of the precision at the ranks of its videos.
 
-    Of equal scores the earlier video ranks first.
+    With both sides transposed it is the mean over videos (MMIT mAP): ``clip_map(scores.T, truth.T, "grouped")``, of
+    which ``map_present`` leaves out videos without any class.
 
     Args:
         scores: higher is more probable; only their order within a class counts. Shape: [N, K].
         truth: which video shows which class. Shape: [N, K].
+        ties: of equal scores the ``earlier`` video ranks first (AR-Net's figures); or all rank together, at the last of
+            their places (``grouped``; ``evaluation.md``, section 4).
 
     Raises:
         FeatureError: shapes that do not meet, NaN, truth that is not bool, no video or class.
+        OptionError: another rule for ties.
     """
     values, shown = _checked(scores, truth)
+    if ties not in get_args(Ties):
+        raise OptionError(f"ties is {ties!r}", cure=f"one of: {', '.join(get_args(Ties))}")
     ranking = np.argsort(-values, axis=1, kind="stable")  # [K, N]
     hits = np.take_along_axis(shown, ranking, axis=1)
     precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    if ties == "grouped":
+        ranked = np.take_along_axis(values, ranking, axis=1)
+        last = np.where(np.diff(ranked, axis=1, append=np.nan) != 0, np.arange(hits.shape[1]), hits.shape[1])
+        last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]  # [K, N], where the group of each place ends
+        precision = np.take_along_axis(precision, last, axis=1)
     positives = shown.sum(axis=1)  # [K]
     return ClipMap(100 * (precision * hits).sum(axis=1) / np.maximum(positives, 1), positives)
 

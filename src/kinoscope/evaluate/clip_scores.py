@@ -2,7 +2,7 @@
 
 Letters: N test videos, K classes, W windows, V views (crops and flips), B replicates.
 
-Source: CoCLR sheet, section 7 (test time, two streams).
+Source: CoCLR sheet, section 7 (test time, two streams); ``evaluation.md`` section 4 (mean class accuracy).
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ class ClipScores:
         count = len(self.classes)
         return np.bincount(self.labels * count + self.ranking[:, 0], minlength=count * count).reshape(count, count)
 
+    def mean_class_accuracy(self) -> float:
+        """Mean accuracy of the classes that are shown or answered; one that is only answered counts 0."""
+        table = self.confusion()
+        seen = (table.sum(axis=0) + table.sum(axis=1)) > 0
+        return float((np.diagonal(table)[seen] / np.maximum(table.sum(axis=1)[seen], 1)).mean())
+
     def per_class(self) -> list[dict[str, Any]]:
         """For each class: test videos, how many were right, and how many others were taken for it."""
         table = self.confusion()
@@ -76,6 +82,7 @@ class ClipScores:
         """Everything as plain values for JSON; ``names`` are those of the videos, in order."""
         return {
             "classes": list(self.classes),
+            "mean_class_accuracy": self.mean_class_accuracy(),
             "per_class": self.per_class(),
             "confusion": self.confusion().tolist(),
             "videos": {

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..errors import AnnotationError
+from .arrays import score_arrays
 from .matching import Bools, Floats, Ints, candidate_pairs
 from .precision import class_bounds
 from .result import DetectionResult
@@ -78,6 +80,10 @@ class Diagnosis:
     gain: Mapping[str, float]
     """How much the mean AP_N grows when all false positives of one kind are taken away. Gains do not add up."""
     buckets: tuple[Bucket, ...]
+    thresholds: tuple[float, ...]
+    """tIoU from which a prediction is right. [T]"""
+    left_out: int = 0
+    """True segments that are no case for a diagnosis: longer than their video, or without length."""
 
     @property
     def map_n(self) -> float:
@@ -92,7 +98,14 @@ class Diagnosis:
             {**vars(each), **{name: _finite(getattr(each, name)) for name in ("high", "map_n", "missed")}}
             for each in self.buckets
         ]
-        return {"average_mAP_N": self.map_n, "profile": ranges, "gain": dict(self.gain), "buckets": buckets}
+        return {
+            "average_mAP_N": self.map_n,
+            "thresholds": list(self.thresholds),
+            "left_out": self.left_out,
+            "profile": ranges,
+            "gain": dict(self.gain),
+            "buckets": buckets,
+        }
 
 
 def diagnose(
@@ -102,10 +115,17 @@ def diagnose(
 
     Args:
         result: of :func:`~kinoscope.evaluate.detection.evaluate_detection`.
-        durations: of videos, in seconds; without them coverage is left out, as is that of a video without one.
-        edges: where the buckets of length, coverage and number of instances begin.
+        durations: of videos, in seconds; without them coverage is left out, as is that of a video without one. True
+            segments that are longer than their video do not count, nor do those without length.
+        edges: where the buckets of length, coverage and number of instances begin; ``thumos14`` also looks at the
+            tIoU 0.5 alone.
+
+    Raises:
+        AnnotationError: no true segment is left.
     """
-    case = _Case(result)
+    all_segments = len(result.ground_truth)
+    case = _Case(_usable(result, durations or {}, (0.5,) if edges == "thumos14" else result.thresholds))
+    result = case.result
     kinds = case.kinds()  # [P, T]
     within = case.within  # [P]
     matches = result.matches
@@ -122,7 +142,43 @@ def diagnose(
         for characteristic, values in case.characteristics(durations or {})
         for (low, high), name in _steps(_EDGES[edges][characteristic])
     ]
-    return Diagnosis(kinds, ap_n, case.profile(kinds), gain, tuple(buckets))
+    return Diagnosis(
+        kinds,
+        ap_n,
+        case.profile(kinds),
+        gain,
+        tuple(buckets),
+        result.thresholds,
+        all_segments - len(result.ground_truth),
+    )
+
+
+def _usable(result: DetectionResult, durations: Mapping[str, float], thresholds: tuple[float, ...]) -> DetectionResult:
+    """The same classes and predictions, on the true segments that count, at these thresholds."""
+    truth = result.ground_truth
+    length = truth.end - truth.start
+    usable = (length > 0) & ~(length > _of_videos(result, durations))
+    if not usable.any():
+        problem = f"all of {len(truth)} true segments are longer than their video, or without length"
+        raise AnnotationError(problem, cure="check their times, and the durations of the videos")
+    if usable.all() and thresholds == result.thresholds:
+        return result
+    rules, truth = replace(result.protocol, thresholds=thresholds), truth.take(usable)
+    scores = score_arrays(
+        result.predictions,
+        truth,
+        classes=len(result.classes),
+        thresholds=thresholds,
+        ties=rules.ties,
+        tolerance=rules.tolerance,
+    )
+    return replace(result, protocol=rules, ground_truth=truth, scores=scores)
+
+
+def _of_videos(result: DetectionResult, durations: Mapping[str, float]) -> Floats:
+    """Seconds of the video of each true segment; NaN where they are not known. Shape: [G]."""
+    known = np.array([durations.get(name) or np.nan for name in result.videos], dtype=np.float64)
+    return np.asarray(known[result.ground_truth.video])
 
 
 def _steps(edges: Edges) -> Iterable[tuple[tuple[float, float], str]]:
@@ -159,12 +215,14 @@ class _Case:
         guess, truth = self.result.predictions, self.result.ground_truth
         blank = [replace(table, label=np.zeros(len(table), np.int64)) for table in (guess, truth)]
         pairs = candidate_pairs(blank[0], blank[1], LEAST_TIOU)
-        first = np.ones(len(pairs.prediction), dtype=bool)
-        first[1:] = pairs.prediction[1:] != pairs.prediction[:-1]  # the best true segment of any class stands first
+        # The best true segment of any class; of equal ones the earliest, and at equal times CliffDiving before Diving.
+        content = (truth.label[pairs.truth], truth.end[pairs.truth], truth.start[pairs.truth])
+        order = np.lexsort((*content, -pairs.tiou, pairs.prediction))  # [Q]
+        rows, first = np.unique(pairs.prediction[order], return_index=True)
         best = np.zeros(len(guess))
         same = np.zeros(len(guess), dtype=bool)
-        best[pairs.prediction[first]] = pairs.tiou[first]
-        same[pairs.prediction[first]] = guess.label[pairs.prediction[first]] == truth.label[pairs.truth[first]]
+        best[rows] = pairs.tiou[order[first]]
+        same[rows] = guess.label[rows] == truth.label[pairs.truth[order[first]]]
         found = np.full(self.result.matches.shape, BACKGROUND, np.int64)
         for column, limit in enumerate(self.result.thresholds):
             near, touching = best >= limit, best >= LEAST_TIOU
@@ -200,7 +258,7 @@ class _Case:
         """Whether something of more than negligible precision finds each true segment. Shape: [G, T]."""
         result = self.result
         found = np.zeros((len(result.ground_truth), len(result.thresholds)), dtype=bool)
-        for label in range(self.classes):
+        for label in np.flatnonzero(result.scores.positives):
             mine = result.scores.ranking[self.bounds[label] : self.bounds[label + 1]]
             for column in range(found.shape[1]):
                 matches = result.matches[mine, column]
@@ -214,10 +272,8 @@ class _Case:
         truth = self.result.ground_truth
         length = truth.end - truth.start
         _, back, count = np.unique(truth.video * self.classes + truth.label, return_inverse=True, return_counts=True)
-        known = np.array([durations.get(name) or np.nan for name in self.result.videos], dtype=np.float64)
-        coverage = length / known[truth.video]
-        coverage[coverage > 1] = np.nan
-        found = [("length", np.where(length > 0, length, np.nan)), ("instances", count[back].astype(np.float64))]
+        coverage = length / _of_videos(self.result, durations)
+        found = [("length", length), ("instances", count[back].astype(np.float64))]
         return found if np.isnan(coverage).all() else [("coverage", coverage), *found]
 
     def bucket(self, found: Bools, characteristic: str, name: str, low: float, high: float, values: Floats) -> Bucket:
@@ -231,7 +287,9 @@ class _Case:
         matches = self.result.matches
         hits = (matches >= 0) & inside[matches]  # [P, T]
         elsewhere = (matches >= 0) & ~inside[matches]
-        kept = ~np.logical_or.accumulate(elsewhere, axis=1)  # what found another at a lower threshold is gone
+        kept = ~np.broadcast_to(
+            elsewhere.any(axis=1, keepdims=True), hits.shape
+        )  # found another: gone at all thresholds
         positives = np.bincount(self.result.ground_truth.label[inside], minlength=self.classes)
         map_n = float(self.ap_n(hits, kept, positives).mean())
         return Bucket(characteristic, name, low, high, number, map_n, float(1.0 - found[inside].mean()))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.frame_labels import BACKGROUND, run_edges
+from ..data.frame_labels import run_edges
 from ..errors import AnnotationError, OptionError
 from .bootstrap import Interval, draw_videos, middle
 from .matching import Floats, Ints
@@ -20,6 +20,7 @@ from .result import DetectionResult
 
 Overlap = Literal["hull", "union"]
 F1_AT = (0.1, 0.25, 0.5)
+PUBLISHED_BACKGROUND = frozenset({"background"})
 _MOST_FRAMES = 100_000_000
 
 
@@ -77,7 +78,7 @@ def score_frames(
     predictions: Mapping[str, Sequence[Any] | NDArray[Any]],
     truths: Mapping[str, Sequence[Any] | NDArray[Any]],
     *,
-    background: Collection[Any] = BACKGROUND,
+    background: Collection[Any] = PUBLISHED_BACKGROUND,
     thresholds: Sequence[float] = F1_AT,
     overlap: Overlap = "hull",
 ) -> FrameScores:
@@ -92,7 +93,8 @@ def score_frames(
 
     Args:
         predictions, truths: video -> labels of its frames, words or numbers. Shape: [F].
-        background: labels of frames in which nothing happens.
+        background: labels of frames in which nothing happens; as published "background" alone, so that the
+            ``action_start`` and ``action_end`` of 50 Salads and the ``SIL`` of Breakfast are segments.
         thresholds: overlaps from which a segment is right.
         overlap: intersection over the ``hull`` of both segments (published) or over their ``union``: the same where
             they touch.

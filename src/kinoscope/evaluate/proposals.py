@@ -116,7 +116,8 @@ def recall_at_kx(
 ) -> Floats:
     """Recall by the k · x best predictions of each class in each video, where x true segments of it are there.
 
-    A prediction may serve several true segments. Mean over the classes that have any. Shape: -> [k's, T].
+    A prediction may serve several true segments; one whose label is no class (-1) serves none. Mean over the classes
+    that have any. Shape: -> [k's, T].
 
     Source: ``evaluation.md`` section 2 (Ego4D-MQ reports Recall@1x at 0.5).
 
@@ -128,6 +129,7 @@ def recall_at_kx(
     if not len(ground_truth):
         raise AnnotationError("there is no true segment to recall")
     limits = np.asarray(thresholds, dtype=np.float64)
+    predictions = predictions.take(predictions.label >= 0)
     group = _groups(predictions, ground_truth)
     guess, truth = replace(predictions, video=group[0]), replace(ground_truth, video=group[1])
     first = _first_hits(guess, truth, limits)  # [G, T]
@@ -166,7 +168,7 @@ def _budgets(own: Ints, counted: int, most: float | None, points: int | None, bu
     """The average numbers of proposals, and how many each video may use at each. Shape: [V] -> [M], [M, V]."""
     videos = len(own)
     if most is None:
-        most = max(1.0, counted / videos)
+        most = counted / videos if counted else 1.0
     steps = max(1, int(most)) if points is None else points
     share = np.arange(1, steps + 1) / steps  # [M]
     if budget == "top":

@@ -85,6 +85,8 @@ def crop(
     """
     rows = len(features)
     length = max_length if rows > max_length else int(rng.integers(max(round(shortest * rows), 1), rows + 1))
+    if length == rows:
+        return features, segments, labels  # as published: nothing is clipped where nothing is cut
     for _ in range(_TRIES):
         first = int(rng.integers(0, rows - length + 1))
         view, share = _view(segments, first - reach, first + length + reach)  # [N, 2], [N]

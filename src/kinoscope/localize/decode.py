@@ -83,6 +83,8 @@ def to_segments(
 ) -> list[list[Segment]]:
     """Suppress duplicates and give the rest as segments in seconds, clipped to their video, best first.
 
+    What clipping leaves without length is dropped; the releases keep it, as a mistake.
+
     Args:
         videos: the candidates of each, in grid units.
         times: of the features of each.

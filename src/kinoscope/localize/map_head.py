@@ -104,7 +104,7 @@ class MapHead:
         if self.options.boundary_score:
             score = score * maps.start.gather(1, before) * maps.end.gather(1, after)
         if self.options.peaks:
-            score = score * peaks(maps.start).gather(1, before) * (peaks(maps.end).gather(1, after) | (end > last))
+            score = score * peaks(maps.start).gather(1, before) * (peaks(maps.end).gather(1, after) | (end >= last))
         score = score * (torch.from_numpy(self.valid).to(score.device) & (end <= maps.rows[:, None]))
         if self.options.classes == 1:
             return score[:, None]
@@ -139,7 +139,10 @@ class MapHead:
 
 
 def peaks(scores: Tensor) -> Tensor:
-    """Rows with a higher score than both neighbours or than half of the largest, and the first. [B, T] → the same."""
+    """Rows with a higher score than both neighbours or than half of the largest, and the first. [B, T] → the same.
+
+    The last row is always an end, too (specification, section 3.3).
+    """
     high = scores > _HIGH_PEAK * scores.amax(1, keepdim=True)
     high[:, 1:-1] |= (scores[:, 1:-1] > scores[:, :-2]) & (scores[:, 1:-1] > scores[:, 2:])
     high[:, 0] = True

@@ -19,6 +19,8 @@ from .intervals import Candidates, Floats, Indices, interval_iou
 from .options import DecodeOptions
 from .rounds import Picks, pick
 
+_ANY = float(np.finfo(np.float64).min)
+
 
 def hard_nms(segments: ArrayLike, scores: ArrayLike, iou_threshold: float, max_kept: int | None = None) -> Indices:
     """Keep the best, drop what overlaps it by ``iou_threshold`` or more, repeat.
@@ -26,7 +28,7 @@ def hard_nms(segments: ArrayLike, scores: ArrayLike, iou_threshold: float, max_k
     Shape:
         segments [N, 2], scores [N] → indices of the kept, best first.
     """
-    return _one_group(segments, scores, max_kept, method="hard", iou_threshold=iou_threshold)[0]
+    return _one_group(segments, scores, max_kept, method="hard", iou_threshold=iou_threshold, min_score=_ANY)[0]
 
 
 def soft_nms(

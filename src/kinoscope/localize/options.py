@@ -226,7 +226,7 @@ class DecodeOptions:
     sigma: float = 0.5
     """Width of the Gaussian decay."""
     min_score: float = 0.001
-    """Segments that decay below this are dropped."""
+    """Segments that decay below this are dropped; ``hard`` looks at higher ones only."""
     max_segments: int = 200
     """Segments kept per video, and per class before that."""
     multiclass: bool = True

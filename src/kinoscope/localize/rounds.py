@@ -93,13 +93,17 @@ def _tables(group: Indices, starts: Floats) -> Iterator[Indices]:
 def _rounds(
     table: Indices, segments: Floats, scores: Floats, video: Indices, floors: Floats, options: DecodeOptions
 ) -> Iterator[Picks]:
-    """The best of each group [G, N] that goes on, round after round; the first one is not held against ``min_score``.
+    """The best of each group [G, N] that goes on, round after round.
+
+    In soft suppression the first one is not held against ``min_score``; in hard one all are, beforehand.
 
     Between rounds ``floors`` may rise.
     """
     start, end = (np.append(bound, np.inf)[table] for bound in segments.T)  # [G, N] each; ∞ overlaps nothing
     left = np.append(scores, -np.inf)[table]  # −∞: taken, dropped, or no candidate
-    min_score = _LOWEST if options.method == "hard" else max(options.min_score, _LOWEST)
+    min_score = max(options.min_score, _LOWEST)
+    if options.method == "hard" and min_score > _LOWEST:
+        left[left <= min_score] = -np.inf
     least = np.full(len(table), _LOWEST)  # [G]
     rounds = 0
     while len(left) and rounds < options.max_segments:
