@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from kinoscope.convert.actionformer import load_actionformer
+from kinoscope.cli.main import main
+from kinoscope.convert.actionformer import RELEASES, Release, load_actionformer, release_of
+from kinoscope.data.features import Features, FeatureTime
 from kinoscope.errors import WeightError
+from kinoscope.localize.decode import decode
+from kinoscope.localize.localizer import Localizer
 from kinoscope.localize.network import ActionFormer
+from kinoscope.localize.nms import suppress
 from kinoscope.localize.options import ActionFormerOptions
 
 OPTIONS = ActionFormerOptions(
@@ -70,3 +78,106 @@ def test_something_else_is_no_actionformer(broken):
 def test_impossible_sizes_are_weight_errors(weights):
     with pytest.raises(WeightError, match="heads"):
         load_actionformer(weights, heads=3)
+
+
+def published(release: Release) -> ActionFormer:
+    """The network as its configuration describes it, with random weights."""
+    options = ActionFormerOptions(
+        release.input_width,
+        release.classes,
+        width=release.width,
+        branch_blocks=release.levels - 1,
+        mask_clean=False,
+        **release.options,
+    )
+    torch.manual_seed(0)
+    return ActionFormer(options).eval()
+
+
+def saved(network: ActionFormer, path: Path) -> Path:
+    torch.save({"epoch": 15, "state_dict_ema": {f"module.{k}": v for k, v in network.state_dict().items()}}, path)
+    return path
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda each: each.name)
+def test_a_release_is_known_by_its_sizes(release: Release) -> None:
+    with torch.device("meta"):
+        network = published(release)
+    loaded = load_actionformer({name: torch.empty(tensor.shape) for name, tensor in network.state_dict().items()})
+    assert loaded.options == network.options and release_of(loaded.options) is release
+    assert release.spec.width == release.input_width
+    assert len(release.options.get("ranges", ())) in (0, release.levels)
+    assert not release.labels or len(set(release.labels)) == release.classes
+
+
+def test_ranges_and_classes_of_the_configurations() -> None:
+    by_name = {release.name: release for release in RELEASES}
+    assert by_name["Ego4D, SlowFast"].options["ranges"] == (
+        *((0, 4), (2, 8), (4, 16), (8, 32), (16, 64), (32, 128)),
+        (64, 10000),
+    )
+    assert [by_name["THUMOS14"].labels.index(label) for label in ("CliffDiving", "CricketBowling", "Diving")] == [
+        4,
+        5,
+        7,
+    ]
+    assert list(by_name["THUMOS14"].labels) == sorted(by_name["THUMOS14"].labels)
+
+
+def test_thumos_becomes_a_model_that_localises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = published(RELEASES[0])
+    argv = ["convert", str(saved(network, tmp_path / "epoch_034.pth.tar")), "--from", "actionformer"]
+    assert main([*argv, "--out", str(tmp_path / "m")]) == 0
+    told = capsys.readouterr()
+    assert "THUMOS14, 29,251,612 parameters" in told.out and "note" not in told.err
+    values = np.random.default_rng(0).normal(size=(90, 2048)).astype(np.float32)
+    np.save(tmp_path / "video_test_1.npy", values)
+    time = ["--fps", "25", "--stride", "4", "--clip-length", "16"]
+    file, out = str(tmp_path / "video_test_1.npy"), tmp_path / "found.json"
+    assert main(["localize", file, "--model", str(tmp_path / "m"), *time, "-o", str(out)]) == 0
+    found = json.loads(out.read_text())["results"]["video_test_1"]
+    model = Localizer(network, RELEASES[0].labels, RELEASES[0].spec)
+    expected = model.localize_features(Features(values, FeatureTime(25, 4, 16)))
+    assert [(each["label"], *each["segment"]) for each in found] == [(s.label, s.start, s.end) for s in expected]
+    assert found and {each["label"] for each in found} <= set(RELEASES[0].labels)
+    capsys.readouterr()
+    assert main(["localize", file, "--model", str(tmp_path / "m")]) == 2  # each video of THUMOS14 has a rate of its own
+    assert "--fps 30 --stride 4 --clip-length 16" in capsys.readouterr().err
+    assert main([*argv, "--out", str(tmp_path / "m")]) == 2 and "--overwrite" in capsys.readouterr().err
+    assert main([*argv, "--stream", "flow", "--out", str(tmp_path / "n")]) == 2 and not (tmp_path / "n").exists()
+
+
+def test_activitynet_is_resized_as_a_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    release = RELEASES[1]
+    network = published(release)
+    argv = ["convert", str(saved(network, tmp_path / "tsp.pth.tar")), "--from", "actionformer", "--json"]
+    assert main([*argv, "--out", str(tmp_path / "m")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], told["classes"], told["stream"]) == ("localizer", 1, None)
+    model = Localizer.load(tmp_path / "m")
+    assert model.classes == ("action",) and model.decoding == release.decoding
+    values = np.random.default_rng(0).normal(size=(75, 512)).astype(np.float32)
+    features = Features(values, FeatureTime(15, 16, 16))
+    rows = torch.nn.functional.interpolate(torch.from_numpy(values).T[None], 192, mode="linear")[0].T
+    outputs = network(rows[None], torch.ones(1, 192))
+    found = decode(outputs, torch.ones(1, 192, dtype=torch.bool), network.options, release.decoding)[0]
+    stride = 75 * 16 / 192  # frames between rows, which are also the frames of a row
+    grid, scores, _ = suppress(*found, release.decoding, 192)
+    expected = np.clip((grid * stride + 0.5 * stride) / 15, 0, 75 * 16 / 15)
+    segments, curve = model.localize_with_scores(features)
+    assert len(segments) == len(scores)
+    np.testing.assert_allclose([(s.start, s.end) for s in segments], expected, atol=1e-4)
+    np.testing.assert_allclose([s.score for s in segments], scores, rtol=1e-4)
+    assert curve.shape == model.class_scores(features).shape == (75, 1)
+
+
+def test_what_is_no_release_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = saved(ActionFormer(OPTIONS), tmp_path / "own.pth.tar")
+    assert main(["convert", str(file), "--from", "actionformer", "--out", str(tmp_path / "m")]) == 2
+    assert "sizes are those of no release" in capsys.readouterr().err and not (tmp_path / "m").exists()
+    file = saved(published(RELEASES[2]), tmp_path / "i3d.pth.tar")
+    (tmp_path / "names.txt").write_text("something\n")
+    more = ["--fps", "30", "--classes", str(tmp_path / "names.txt")]
+    assert main(["convert", str(file), "--from", "actionformer", "--out", str(tmp_path / "m"), *more]) == 0
+    model = Localizer.load(tmp_path / "m")
+    assert model.classes == ("something",) and (model.features.fps, model.features.steps) == (30, (16 / 30, 16 / 30))

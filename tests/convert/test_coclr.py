@@ -254,7 +254,7 @@ def test_the_command_writes_an_encoder(
     assert main([*argv, "--overwrite"]) == 0 and "next: kinoscope extract" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("source", "said"), [("sola", "needs no conversion"), ("actionformer", "not yet")])
+@pytest.mark.parametrize(("source", "said"), [("sola", "needs no conversion"), ("actionformer", "cannot be read")])
 def test_other_sources_are_told_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, said: str
 ) -> None:

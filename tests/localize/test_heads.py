@@ -184,7 +184,7 @@ def test_sizes_by_preset():
     [
         ({"head": "ssn"}, "'ssn'"),
         ({"head": "bmn", "preset": "thumos"}, "preset is 'thumos', but head is 'bmn'"),
-        ({"preset": "activitynet"}, "but head is 'actionformer'"),
+        ({"head": "tridet", "preset": "activitynet"}, "but head is 'tridet'"),
         ({"head": "gtad", "levels": 3}, "levels is given, but head is 'gtad'"),
         ({"head": "bmn", "radius": 2.0, "smoothing": 0.1}, "radius, smoothing are given"),
     ],

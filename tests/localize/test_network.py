@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from torch import nn
 
 from kinoscope.errors import FeatureError, OptionError
 from kinoscope.localize.layers import ChannelNorm, TransformerBlock
-from kinoscope.localize.network import ActionFormer, ClassHead, OffsetHead, level_masks
+from kinoscope.localize.network import ActionFormer, ClassHead, OffsetHead, PositionCode, level_masks
 from kinoscope.localize.options import (
     ActionFormerOptions,
     DecodeOptions,
@@ -257,3 +259,29 @@ def test_half_precision_stays_close():
     for (logits, offsets), (other_logits, other_offsets) in zip(exact, rough, strict=True):
         torch.testing.assert_close(logits, other_logits.float(), atol=0.1, rtol=0.05)
         torch.testing.assert_close(offsets, other_offsets.float(), atol=0.1, rtol=0.05)
+
+
+def test_a_position_code_is_added_after_the_embedding():
+    code = PositionCode(6, 10)
+    for place in (0, 3, 9):
+        for channel in range(6):
+            angle = place / 10000 ** (2 * (channel // 2) / 6)
+            wave = math.sin(angle) if channel % 2 == 0 else math.cos(angle)
+            assert float(code(10)[0, channel, place]) == pytest.approx(wave / math.sqrt(6), abs=1e-6)
+    assert torch.equal(code(4), code(10)[..., :4])
+    assert code(25).shape == (1, 6, 25)
+    torch.testing.assert_close(code(20)[..., 1], 0.75 * code(10)[..., 0] + 0.25 * code(10)[..., 1])
+    options = ActionFormerOptions(5, 2, width=8, branch_blocks=1, max_length=12, mask_clean=False, position_code=True)
+    torch.manual_seed(0)
+    told = ActionFormer(options).eval()
+    plain = ActionFormer(replace(options, position_code=False)).eval()
+    assert told.state_dict().keys() == plain.state_dict().keys()  # as released, the code is not stored
+    plain.load_state_dict(told.state_dict())
+    features, mask = torch.randn(1, 12, 5), torch.ones(1, 12)
+    seen = []
+    told.backbone.stem[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    plain.backbone.stem[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    mask[:, 8:] = 0
+    told(features, mask), plain(features, mask)
+    torch.testing.assert_close(seen[0][..., :8], seen[1][..., :8] + told.backbone.position_code(8))
+    assert torch.equal(seen[0][..., 8:], seen[1][..., 8:])

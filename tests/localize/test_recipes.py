@@ -192,3 +192,34 @@ def test_a_recipe_trains_a_model_that_suppresses_as_the_release(tmp_path: Path) 
     model = Localizer.load(tmp_path)
     assert model.decoding == RECIPES["bmn", "activitynet"].decoding
     assert len(model.localize_features(features["v2"])) <= 100
+
+
+def test_actionformer_on_activitynet(tmp_path: Path) -> None:
+    """Whole videos in 192 rows: what is trained, what is found, and in which seconds."""
+    annotations, features = wide(6, 3)
+    one = Annotations(
+        {
+            name: replace(video, segments=tuple(replace(s, label="action") for s in video.segments))
+            for name, video in annotations.videos.items()
+        }
+    )
+    options, decoding = official(preset="activitynet", width=16, epochs=4, warmup_epochs=1, batch_size=3)
+    assert (options.normaliser, options.smoothing, options.offset_weight) == (200, 0.1, 2)
+    head = options.head_options(8, 1, [])
+    assert (head.levels, head.windows, head.max_length) == (6, (7, 7, 7, 7, 7, 1), 192)  # type: ignore[union-attr]
+    task = LocalizeTask(read_training_data(training_part(one, None), features), options)
+    values, segments, _ = task.sample(0, np.random.default_rng(0))
+    assert 173 <= len(values) <= 192 and segments.max() > 60  # in rows of the whole, of which there were 60
+    batch = task.collate([task.sample(index, np.random.default_rng(index)) for index in range(3)])
+    assert batch["features"].shape == (3, 192, 8)
+    model, scores = train_localizer(one, features, tmp_path, options, decoding=decoding, accelerator="cpu")
+    assert scores["average_map"] >= 0 and model.decoding.voting == 0.9
+    loaded = Localizer.load(tmp_path)
+    found = loaded.localize_many([features["v6"], features["v7"]])
+    alone = loaded.localize_features(features["v6"])
+    assert [s.start for s in found[0]] == pytest.approx([s.start for s in alone], abs=1e-3) and len(alone) <= 100
+    assert all(0 <= s.start < s.end <= 60 * 0.5 + 0.5 for s in found[0])
+    with pytest.raises(OptionError, match="SoLa inside the head does not go with preset 'activitynet'"):
+        train_localizer(one, features, tmp_path / "joint", options, sola="joint", accelerator="cpu")
+    with pytest.raises(OptionError, match="has 6"):
+        official(preset="activitynet", levels=3)

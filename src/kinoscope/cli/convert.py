@@ -16,6 +16,8 @@ EXAMPLES = """\
   kinoscope convert r2plus1d_34_clip32_ig65m.pth --from r2plus1d-34-ig65m --out enc/
   kinoscope extract videos/ --encoder enc/ --out feats/
   kinoscope convert arnet_resnet.pth.tar --from arnet --classes activitynet.txt --out ar/
+  kinoscope convert epoch_034.pth.tar --from actionformer --out loc/
+  kinoscope localize i3d_features/ --model loc/
   kinoscope convert CoCLR-ucf101-flow.pth.tar --from coclr-s3d --stream flow --out enc-flow/
 """
 
@@ -53,22 +55,23 @@ def run(
     A bert3d release becomes a recogniser, for `recognize`, with its encoder inside. The public release of a backbone,
     or of CoCLR and InfoNCE, becomes an encoder that `extract --encoder`, `train`, `search` and the others take; the
     classifier or projection head that it came with is left behind. An AR-Net (ResNet family) becomes a recogniser that
-    truly skips frames: its memory does not see them, as it did in the published code. Every tensor is checked by name
-    and shape.
+    truly skips frames: its memory does not see them, as it did in the published code. An ActionFormer becomes a model
+    that `localize` uses on features of the release; the released models of THUMOS14, ActivityNet, EPIC-Kitchens and
+    Ego4D are known by their sizes. Every tensor is checked by name and shape.
 
     Args:
         file: The checkpoint, as downloaded; or a .safetensors file with the same names.
         from_: Where it comes from.
         out: Folder for the result.
-        classes: Text file with the names of a recogniser's classes, one per line, in the order of its training set.
-            Without it they are class-0, class-1 and so on.
+        classes: Text file with the names of the classes, one per line, in the order of its training set. Without it
+            they are class-0, class-1 and so on (those of the ActionFormer for THUMOS14 are known).
         stream: What it was trained on, if no tensor tells (coclr-s3d): rgb, unless you say flow.
-        fps: Frames per second that it shall see; by default what it was trained on (where that was every frame of its
-            videos, 25 or 30).
+        fps: Frames per second that it shall see, or of its features; by default what it was trained on (where that was
+            every frame of its videos, 25 or 30).
         overwrite: Replace a model in the folder.
         json: Print what was written as JSON.
     """
-    from ..convert.folders import convert_arnet, convert_encoder, convert_recognizer
+    from ..convert.folders import convert_arnet, convert_encoder, convert_localizer, convert_recognizer
     from .terminal import note
 
     _refuse_others(from_, file)
@@ -76,7 +79,9 @@ def run(
     if from_ == "arnet" and (stream == "flow" or fps is not None):
         cure = "leave out --stream and --fps"
         raise OptionError("an AR-Net looks at single frames in colours, spread over the whole video", cure=cure)
-    if classes is not None and not whole and from_ != "arnet":
+    if from_ == "actionformer" and stream is not None:
+        raise OptionError("an ActionFormer takes features, not frames", cure="leave --stream out")
+    if classes is not None and not whole and from_ not in ("arnet", "actionformer"):
         raise OptionError(f"{from_} becomes an encoder, which has no classes", cure="leave --classes out")
     if (out / "config.json").exists() and not overwrite:
         raise OutputError("already holds a model", where=out, cure="choose another --out, or add --overwrite")
@@ -86,23 +91,21 @@ def run(
         converted = convert_recognizer(file, from_, out, stream=stream, fps=fps, classes=classes)
     elif from_ == "arnet":
         converted = convert_arnet(file, out, classes=classes)
+    elif from_ == "actionformer":
+        converted = convert_localizer(file, out, fps=fps, classes=classes)
     else:
         converted = convert_encoder(file, from_, out, stream=stream, fps=fps)
     _tell(converted, out, json)
-    if converted.classes is not None and classes is None:
+    if converted.classes is not None and classes is None and not converted.named:
         note("note: the checkpoint does not name its classes, so they are class-0, class-1, …: give --classes")
     return 0
 
 
 def _refuse_others(source: str, file: Path) -> None:
-    """Say what to do with a checkpoint that needs no conversion, or cannot have one."""
+    """Say what to do with a checkpoint that needs no conversion."""
     if source == "sola":
         cure = f"give it as it is: kinoscope adapt FEATURES --adapter {file} --out FEATURES2"
         raise OptionError("an official SoLa checkpoint needs no conversion", where=file, cure=cure)
-    if source == "actionformer":
-        cure = 'use it from Python: kinoscope.load_official(path, "actionformer")'
-        problem = "not yet: the checkpoint tells neither its classes nor the time of its features"
-        raise OptionError(problem, where=file, cure=cure)
 
 
 def _tell(converted: Converted, out: Path, json: bool) -> None:
@@ -115,12 +118,17 @@ def _tell(converted: Converted, out: Path, json: bool) -> None:
                 "out": str(out),
                 "kind": converted.kind,
                 "backbone": spec.backbone if spec else None,
-                "stream": spec.stream if spec else "rgb",
+                "stream": spec.stream if spec else None if converted.time else "rgb",
                 "parameters": converted.parameters,
                 "classes": converted.classes,
                 "weights": _hash_of(converted, out),
             }
         )
+        return
+    if converted.kind == "localizer":
+        say(f"ActionFormer of {converted.origin}, {converted.parameters:,} parameters → {out}")
+        say(f"takes {converted.time}")
+        say(f"next: kinoscope localize FEATURES --model {out}")
         return
     if spec is None:
         say(f"AR-Net of ResNets and MobileNetV2, {converted.parameters:,} parameters → {out}")

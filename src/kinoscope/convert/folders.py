@@ -1,4 +1,4 @@
-"""A checkpoint of others → a folder that the other commands take: an encoder, a recogniser, an AR-Net."""
+"""A checkpoint of others → a folder that the other commands take: an encoder, a recogniser, an AR-Net, a localiser."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 from torch import nn
 
 from ..encoders.trained import TrainedSpec, save_encoder
-from ..errors import AnnotationError, OptionError
+from ..errors import AnnotationError, OptionError, WeightError
+from ..localize.localizer import Localizer
 from ..video.streams import Stream
 from . import backbones, bert3d
+from .actionformer import RELEASES, load_actionformer, release_of
 from .arnet import load_arnet, official_options
 from .coclr import load_coclr_s3d, width_of
 from .flow_input import Network, PublishedFlow
@@ -24,13 +26,19 @@ class Converted:
     """What was written."""
 
     kind: str
-    """``encoder``, ``recognizer`` or ``arnet``."""
+    """``encoder``, ``recognizer``, ``arnet`` or ``localizer``."""
     spec: TrainedSpec | None
-    """The encoder, or that of the recogniser; an AR-Net has networks of its own."""
+    """The encoder, or that of the recogniser; an AR-Net has networks of its own, a localiser takes features."""
     parameters: int
     """Of all that was written."""
     classes: int | None = None
-    """Of a recogniser or an AR-Net."""
+    """Of a recogniser, an AR-Net or a localiser."""
+    named: bool = False
+    """Whether the names of the classes are known."""
+    origin: str = ""
+    """Which release of a localiser it is."""
+    time: str = ""
+    """Of the features that a localiser takes, in words."""
 
 
 def convert_encoder(file: Path, source: str, out: Path, *, stream: Stream | None, fps: float | None) -> Converted:
@@ -123,6 +131,33 @@ def convert_arnet(file: Path, out: Path, *, classes: Path | None) -> Converted:
     options = official_options(network.policy.rnn.hidden_size, "clean")
     AdaptiveRecognizer(network, options, names, learned=True, device="cpu", runtime="torch").save(out)
     return Converted("arnet", None, count(network), network.classes)
+
+
+def convert_localizer(file: Path, out: Path, *, fps: float | None, classes: Path | None) -> Converted:
+    """Write the ActionFormer in an official checkpoint; :meth:`kinoscope.localize.localizer.Localizer.load` reads it.
+
+    Args:
+        fps: sampled frames per second of its features, where they are not those that it was trained on.
+        classes: see :func:`read_classes`; without it those of the release, if they are known.
+
+    Raises:
+        WeightError: the file cannot be read, or is none of the releases.
+        AnnotationError, OutputError: see :func:`convert_recognizer`.
+    """
+    network = load_from(file, load_actionformer)
+    release = release_of(network.options)
+    if release is None:
+        known = "; ".join(each.name for each in RELEASES)
+        problem = "its sizes are those of no release, and no tensor tells how far it looks and what it takes"
+        cure = f'known are {known}; others from Python: kinoscope.load_official(path, "actionformer")'
+        raise WeightError(problem, where=file, cure=cure)
+    spec = release.spec if fps is None else replace(release.spec, fps=fps, steps=None)
+    names = release.labels if classes is None and release.labels else _names(classes, release.classes)
+    Localizer(network, names, spec, release.decoding).save(out)
+    rows = f"features of {spec.width} channels, a row of {spec.clip_length:g} frames every {spec.stride:g}"
+    told = f"{rows}, at {spec.fps:g} frames per second"
+    named = classes is not None or bool(release.labels)
+    return Converted("localizer", None, count(network), release.classes, named, release.name, told)
 
 
 def _names(classes: Path | None, outputs: int) -> Sequence[str]:

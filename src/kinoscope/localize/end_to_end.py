@@ -167,6 +167,7 @@ class EndToEndTask(LocalizeTask):
         validation: Validation | None = None,
     ) -> None:
         super().__init__(data, options, decoding=decoding, validation=validation)
+        self.require_rows("end-to-end training")
         self.using, top = using, using.encoder.top
         self.top_average = copy.deepcopy(top)
         self.averaged.append((self.top_average, top))

@@ -107,6 +107,7 @@ class JointTask(LocalizeTask):
         super().__init__(
             data, options, decoding=decoding, validation=validation
         )  # first: it seeds, then draws the head
+        self.require_rows("SoLa inside the head")
         self.sola = sola
         self.adapter = SoLa(data.spec.width, sola)
         self.adapter_average = copy.deepcopy(self.adapter).eval()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..data.feature_resize import resize
 from ..data.feature_spec import FeatureSpec
 from ..data.features import Features
 from ..data.segments import Segment
@@ -78,6 +79,7 @@ class Localizer:
         """Segments of each video, computed in batches of similar length; the same as one at a time."""
         for features in videos:
             self.features.check(features)
+        videos = [self._fitted(features) for features in videos]
         found: list[list[Segment]] = [[] for _ in videos]
         for places in self._head.batches([len(features) for features in videos]):
             batch = [videos[place] for place in places]
@@ -88,13 +90,24 @@ class Localizer:
     def localize_with_scores(self, features: Features) -> tuple[list[Segment], np.ndarray]:
         """Segments of a video, as :meth:`localize_features`, and class scores, as :meth:`class_scores`, in one pass."""
         self.features.check(features)
-        seen = self._look([features])
-        return self._segments(seen, [features])[0], seen[0].class_scores
+        fitted = self._fitted(features)
+        seen = self._look([fitted])
+        return self._segments(seen, [fitted])[0], self._of_rows(seen[0].class_scores, len(features))
 
     def class_scores(self, features: Features) -> np.ndarray:
         """How probable each class is at each row: the largest score of a point or a segment there. Shape: [T, K]."""
         self.features.check(features)
-        return self._look([features])[0].class_scores
+        return self._of_rows(self._look([self._fitted(features)])[0].class_scores, len(features))
+
+    def _fitted(self, features: Features) -> Features:
+        """The video in as many rows as the head takes, where it takes whole videos."""
+        return features if self._head.resized is None else resize(features, self._head.resized)
+
+    def _of_rows(self, scores: np.ndarray, rows: int) -> np.ndarray:
+        """Scores of the video's own rows from those of the head's. Shape: [T', K] → [T, K]."""
+        if self._head.resized is None:
+            return scores
+        return np.asarray(scores[((np.arange(rows) + 0.5) * len(scores) / rows).astype(np.int64)])
 
     @torch.inference_mode()
     def _look(self, videos: Sequence[Features]) -> list[Seen]:

@@ -36,6 +36,11 @@ class MapHead:
         self.options: MapOptions = network.options
         self.segments, self.valid = self.options.cells.segments(), self.options.cells.valid()  # [N, 2], [N]
 
+    @property
+    def resized(self) -> int | None:
+        """None: a network that takes whole videos resizes them itself."""
+        return None
+
     def crop_length(self, longest: int) -> int:
         """Most rows of a training crop."""
         return self.options.rows if self.options.fit == "windows" else longest

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -73,6 +74,7 @@ class Backbone(nn.Module):
         widths = [options.input_width] + [options.width] * options.embedding_convs
         self.embd = nn.ModuleList(MaskedConv(a, b, options.kernel, causal=options.causal) for a, b in pairwise(widths))
         self.embd_norm = nn.ModuleList(_norm(options) for _ in range(options.embedding_convs))
+        self.position_code = PositionCode(options.width, options.max_length) if options.position_code else None
         windows = options.windows
         self.stem = nn.ModuleList(_block(options, windows[0], 1) for _ in range(options.stem_blocks))
         self.branch = nn.ModuleList(_block(options, window, 2) for window in windows[1:])
@@ -83,6 +85,8 @@ class Backbone(nn.Module):
             x = x.masked_fill(~mask, 0)
         for conv, norm in zip(self.embd, self.embd_norm, strict=True):
             x = F.relu(norm(conv(x, mask), mask))
+        if self.position_code is not None:
+            x = x + self.position_code(x.shape[2]) * mask
         for block in self.stem:
             x, mask = block(x, mask)
         levels, masks = [x], [mask]
@@ -91,6 +95,25 @@ class Backbone(nn.Module):
             levels.append(x)
             masks.append(mask)
         return levels, masks
+
+
+class PositionCode(nn.Module):
+    """Sines and cosines of each row's place, of wavelengths from 2π to 10,000 · 2π rows, divided by √width."""
+
+    code: Tensor
+
+    def __init__(self, width: int, rows: int) -> None:
+        super().__init__()
+        channel = np.arange(width)[:, None]
+        angle = np.arange(rows) / 10000 ** (2 * (channel // 2) / width)  # [W, T]; two channels share a wavelength
+        code = np.where(channel % 2 == 0, np.sin(angle), np.cos(angle)) / math.sqrt(width)
+        self.register_buffer("code", torch.from_numpy(code).float()[None], persistent=False)  # [1, W, T]
+
+    def forward(self, rows: int) -> Tensor:
+        """Of the first ``rows``; more than there are share the code of all. Shape: [1, W, rows]."""
+        if rows > self.code.shape[2]:
+            return F.interpolate(self.code, rows, mode="linear")
+        return self.code[..., :rows]
 
 
 class Neck(nn.Module):

@@ -62,6 +62,10 @@ class ActionFormerOptions:
     """Initial bias of the offsets, in level strides; above 0 it keeps their ReLU alive from the first step."""
     max_length: int = 2304
     """Rows to which input is padded when ``mask_clean`` is off (the official training length)."""
+    fit: Literal["rows", "resize"] = "rows"
+    """Every row of a video is looked at; or it comes to ``max_length`` rows as a whole (ActivityNet release)."""
+    position_code: bool = False
+    """Sinusoids tell each row its place among ``max_length`` ones (ActivityNet and Ego4D releases)."""
     causal: bool = False
     """No output depends on later rows, so that a stream can be followed; points near a segment's end answer for it."""
 
@@ -89,8 +93,11 @@ class ActionFormerOptions:
                     f"{name} has {len(value)} entries, but the pyramid has {self.levels} levels",
                     cure=f"give {self.levels} entries, or leave {name} out",
                 )
-        if self.causal and not (self.mask_clean and min(self.windows) > 1):
-            problem = "a causal head wants local attention and mask_clean"
+        if self.fit not in ("rows", "resize"):
+            raise OptionError(f"fit is {self.fit!r}", cure="choose rows or resize")
+        whole = self.fit == "resize" or self.position_code
+        if self.causal and not (self.mask_clean and min(self.windows) > 1 and not whole):
+            problem = "a causal head wants local attention, mask_clean, and neither a position code nor resized videos"
             raise OptionError(problem, cure="leave causal out, or choose a window above 1 and mask_clean")
         between("drop_path", self.drop_path, 0.0, 0.99)
         between("prior", self.prior, 1e-6, 0.5)
@@ -123,6 +130,20 @@ class ActionFormerOptions:
     def thumos(cls, input_width: int = 2048, classes: int = 20) -> ActionFormerOptions:
         """The official THUMOS14 network, padding leaks included: fits the released weights."""
         return cls(input_width, classes, mask_clean=False)
+
+    @classmethod
+    def activitynet(cls, input_width: int = 512, classes: int = 1) -> ActionFormerOptions:
+        """The official ActivityNet network (specification section 1.9), which proposes segments of any class."""
+        return cls(
+            input_width,
+            classes,
+            width=256,
+            window=(7, 7, 7, 7, 7, 1),
+            mask_clean=False,
+            max_length=192,
+            fit="resize",
+            position_code=True,
+        )
 
     @classmethod
     def small(cls, input_width: int, classes: int, *, levels: int = 5, width: int = 128) -> ActionFormerOptions:

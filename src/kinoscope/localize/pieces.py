@@ -14,8 +14,9 @@ _ROWS = 4096
 
 
 def can_be_cut(network: ActionFormer) -> bool:
-    """Whether outputs depend on a limited neighbourhood: local attention, and no padding that leaks into it."""
-    return network.options.mask_clean and min(network.options.windows) > 1
+    """Whether outputs depend on a limited neighbourhood: local attention, no padding that leaks in, no place told."""
+    options = network.options
+    return options.mask_clean and min(options.windows) > 1 and not options.position_code
 
 
 def in_pieces(network: ActionFormer, values: NDArray[Any], rows: int = _ROWS) -> Levels:

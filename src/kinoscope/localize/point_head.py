@@ -59,6 +59,11 @@ class PointHead:
         self.network = network
         self.options = network.options
 
+    @property
+    def resized(self) -> int | None:
+        """To how many rows whole videos come before anything else; none: they stay as they are."""
+        return self.options.max_length if self.options.fit == "resize" else None
+
     def crop_length(self, longest: int) -> int:
         """Most rows of a training crop."""
         return longest

@@ -32,7 +32,7 @@ from .localizer import Localizer
 from .options import DecodeOptions
 from .point_head import PointHead
 from .train_options import LocalizeTrainOptions, rate_factor
-from .training_data import TrainingData, TrainingVideo
+from .training_data import TrainingData, TrainingVideo, resized_data
 
 Measure = Callable[[Mapping[str, Sequence[Segment]]], dict[str, float]]
 """Predictions by video name → named scores."""
@@ -89,6 +89,8 @@ class LocalizeTask(Task):
         seed_weights(options.seed)
         self.head = build_network(options.head_options(data.spec.width, len(data.classes), data.lengths))
         self.use = head_of(self.head)
+        if self.use.resized is not None:
+            self.data = resized_data(data, self.use.resized)
         self.average = copy.deepcopy(self.head).eval()
         self.averaged: list[tuple[nn.Module, nn.Module]] = [(self.average, self.head)]
         self.localizer = Localizer(self.average, data.classes, data.spec, decoding)
@@ -97,6 +99,12 @@ class LocalizeTask(Task):
         self._report_too_long()
         self.places = self._places()
         """What a sample is: the number of a video, and the piece of it; none is drawn anew each time."""
+
+    def require_rows(self, what: str) -> None:
+        """Raise :class:`OptionError` for ``what``, which needs the rows of the features as they are."""
+        if self.use.resized is not None:
+            problem = f"{what} does not go with preset {self.options.preset!r}, to which videos are resized as a whole"
+            raise OptionError(problem, cure="choose another preset")
 
     def _places(self) -> list[tuple[int, slice | None]]:
         if self.options.crops == "random" or isinstance(self.use, PointHead):

@@ -17,7 +17,7 @@ SolaMode = Literal["none", "two-stage", "joint", "unified"]
 by the head's loss alone, which the paper calls unified."""
 
 _PRESETS = {
-    "actionformer": ("small", "thumos"),
+    "actionformer": ("small", "thumos", "activitynet"),
     "gtad": ("small", "thumos", "activitynet"),
     "bmn": ("small", "activitynet"),
     "tridet": ("small", "thumos"),
@@ -117,6 +117,8 @@ class LocalizeTrainOptions:
             at_least("width", self.width, 4)
         if self.levels is not None:
             between("levels", self.levels, 1, 12)
+            if self.preset == "activitynet":
+                raise OptionError("levels is given, but preset activitynet has 6", cure="leave it out")
         defaults = {field.name: field.default for field in fields(self)}
         changed = [name for name in _OF_POINTS if getattr(self, name) != defaults[name]]
         if self.head in ("gtad", "bmn") and changed:
@@ -133,6 +135,9 @@ class LocalizeTrainOptions:
         if self.head in ("gtad", "bmn"):
             return self._map_options(input_width, classes, lengths)
         kind = TriDetOptions if self.head == "tridet" else ActionFormerOptions
+        if self.preset == "activitynet":
+            options = kind.activitynet(input_width, classes)
+            return replace(options, width=self.width or options.width)
         if self.preset == "thumos":
             width, levels = self.width or 512, self.levels or 6
             options = kind.thumos(input_width, classes)

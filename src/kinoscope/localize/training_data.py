@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.feature_checks import check_rows, check_times
+from ..data.feature_resize import ResizedFeatures, resized_grid
 from ..data.feature_spec import FeatureSpec
 from ..data.feature_store import FeatureStore
 from ..data.features import Features
@@ -53,6 +54,15 @@ class TrainingData:
         for video in self.videos:
             digest.update(repr((video.name, video.segments.tolist(), video.labels.tolist())).encode("utf-8", "replace"))
         return digest.hexdigest()[:16]
+
+
+def resized_data(data: TrainingData, rows: int) -> TrainingData:
+    """The same for a head to which whole videos come in ``rows`` rows."""
+    videos = [
+        replace(video, segments=resized_grid(video.segments, len(data.features[video.name]), rows), reach=0.5)
+        for video in data.videos
+    ]
+    return replace(data, videos=tuple(videos), features=ResizedFeatures(data.features, rows))
 
 
 def read_training_data(part: Annotations, features: Mapping[str, Features]) -> TrainingData:
