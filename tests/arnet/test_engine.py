@@ -15,11 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kinoscope.arnet.actions import follow
+from kinoscope.arnet.candidates import candidates
 from kinoscope.arnet.engine import Job, Seen
 from kinoscope.arnet.model import AdaptiveRecognizer
 from kinoscope.arnet.network import most_probable
 from kinoscope.arnet.options import ArNetOptions
 from kinoscope.arnet.spending import Budget, Spending
+from kinoscope.arnet.stream import AdaptiveStream
+from kinoscope.video import open_video
 
 from ..video.made_videos import turn
 from . import made
@@ -78,6 +81,7 @@ def test_what_is_seen_is_what_the_dense_network_says(recognizer: AdaptiveRecogni
         {"sizes": (64,), "backbones": ("tiny-a",)},
         {"segments": 1},
         {"segments": 23},
+        {"segments": 23, "state": "official"},
     ],
     ids=str,
 )
@@ -88,6 +92,27 @@ def test_so_it_is_with_other_options(changes: dict[str, Any], films: list[Path])
         assert made.taken_by(seen) == decisions.taken[0].argmax(1).tolist()
         if not seen.guarded:
             torch.testing.assert_close(seen.logits, logits, atol=1e-4, rtol=0)
+
+
+def test_what_leaks_into_the_memory_is_looked_at(films: list[Path]) -> None:
+    """As released; other answers than those of a memory that does not see what is skipped."""
+    spending, differ = Spending(frames=23), 0
+    for seed in range(6):
+        leaking = made.model(replace(made.OPTIONS, state="official"), seed=seed)
+        clean = made.model(made.OPTIONS, seed=seed)
+        seen, other = (look(each, films[0], spending=spending)[0] for each in (leaking, clean))
+        logits, decisions = made.dense(leaking, films[0], most_probable(), 23)
+        torch.testing.assert_close(seen.logits, logits, atol=1e-4, rtol=0)
+        assert made.taken_by(seen) == decisions.taken[0].argmax(1).tolist()
+        assert seen.spent.consulted == 23 and seen.spent.in_vain == 0
+        assert [step.consulted for step in seen.steps] == decisions.consulted[0].tolist()
+        stream = AdaptiveStream(leaking, spending)
+        with open_video(films[0]) as video, video.picker() as pick:
+            told = [stream.push(pick(int(at)), float(at)) for at in candidates(video, 23)]
+        assert all(update.skip == 0 for update in told)
+        assert [update.action for update in told] == made.taken_by(seen)
+        differ += made.taken_by(seen) != made.taken_by(other)
+    assert differ > 0
 
 
 @pytest.mark.parametrize("knob", ["bias", "skip_above", "frames"])

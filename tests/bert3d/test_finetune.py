@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from kinoscope.bert3d.clip_eye import ClipEye
+from kinoscope.bert3d.clip_eye import ClipEye, clip_options
 from kinoscope.bert3d.finetune import ClipTask, finetune, means, starting_point
 from kinoscope.bert3d.network import Recognizer, build_classifier
 from kinoscope.bert3d.options import ClipTraining, HeadName, HeadOptions, RecognizeOptions
 from kinoscope.bert3d.recognizer import load_recognizer
+from kinoscope.bert3d.rivals import without_places
 from kinoscope.bert3d.train import Trained
 from kinoscope.clips.reader import Clips
+from kinoscope.clips.windows import crop_window
 from kinoscope.data.clip_parts import Parts
 from kinoscope.data.labelled_clips import LabelledClip
 from kinoscope.encoders import Encoder, encoder_spec, extract_features, load_encoder
@@ -29,6 +31,7 @@ from kinoscope.encoders.trained import TrainedSpec, save_encoder, trained_spec
 from kinoscope.engine.checkpoint import load_tree, same_tree
 from kinoscope.engine.resume import CHECKPOINT
 from kinoscope.errors import AnnotationError, Interrupted, OptionError
+from kinoscope.video.augment import evaluation_view
 
 from ..encoders import tiny
 from .made import CPU, same_weights
@@ -291,3 +294,20 @@ def test_an_eye_says_what_it_needs(tmp_path: Path) -> None:
     ((glimpse,), damage) = eye.look(short, "all", 1, None)
     assert glimpse.tokens.shape == (1, 1, 32) and not damage, "no video is too short"
     assert glimpse.spans.min() >= 0 and glimpse.spans.max() <= 0.31
+
+
+@pytest.mark.parametrize("crops", [1, 10])
+def test_an_eye_sees_the_crop_of_its_encoder_and_short_videos_again(tmp_path: Path, crops: int) -> None:
+    spec = replace(SPEC, crop=0.75)
+    save_encoder(tmp_path / "encoder", build_backbone("r2plus1d-18", width=0.0625), spec)
+    eye = ClipEye(tmp_path / "encoder", device="cpu", runtime="torch")
+    film = tiny.film(tmp_path / "short.mp4", 5)
+    ((glimpse,), _) = eye.look(film, "all", crops, None)
+    library = Clips({"short": film}, ("rgb",), clip_options(spec))
+    clip = library.read(0, [(0, ("rgb",))])[0]["rgb"]  # [T, h, w, 3]
+    np.testing.assert_array_equal(clip[5:], clip[:3])
+    views = crop_window(clip, spec.size, crops, share=0.75)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        expected = eye.encoder(eye.encoder.prepare(torch.from_numpy(views)))
+    assert crops == 10 or views[0].tolist() == evaluation_view(clip, spec.size, 0.75).tolist()
+    torch.testing.assert_close(glimpse.tokens, without_places(expected))

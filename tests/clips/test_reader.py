@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from itertools import chain, pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,6 +66,14 @@ def test_a_short_video_begins_by_standing_still(videos: dict[str, Path], tmp_pat
     assert numbers(found["rgb"]) == [0, 0, 0, 1, 2, 3, 4, 5]
     np.testing.assert_array_equal(found["flow"][0], found["flow"][2])  # towards the frame that follows
     np.testing.assert_array_equal(found["flow"][6], found["flow"][7])  # nothing follows the last
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_short_video_may_begin_again(videos: dict[str, Path], tmp_path: Path, cached: bool) -> None:
+    options = replace(OPTIONS, short="wrap", least_frames=1)
+    clips = clips_of(videos, cache=tmp_path / "cache" if cached else None, options=options)
+    assert numbers(clips.read(2, [(0, ("rgb",))])[0]["rgb"]) == [0, 1, 2, 3, 4, 5, 0, 1]
+    assert numbers(clips.read(1, [(3, ("rgb",))])[0]["rgb"]) == list(range(3, 11))  # long enough
 
 
 def test_cached_and_decoded_clips_are_the_same(videos: dict[str, Path], tmp_path: Path) -> None:

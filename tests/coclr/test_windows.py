@@ -62,6 +62,16 @@ def test_ten_crops_are_the_published_ones_at_the_published_size() -> None:
     assert len({view.box for view in crop_views((42, 42), 10)}) == 5  # corners stay apart at every size
 
 
+def test_crops_of_converted_recognisers_are_the_published_ones() -> None:
+    """112 of 128 pixels, as they are: nothing is scaled (BERT sheet, sections 7 and 9)."""
+    assert [view.box for view in crop_views((128, 170), share=112 / 128)] == [(8, 29, 112, 112)]
+    boxes = [view.box for view in crop_views((128, 170), 10, 112 / 128)[:5]]
+    assert boxes == [(8, 29, 112, 112), (0, 0, 112, 112), (0, 58, 112, 112), (16, 0, 112, 112), (16, 58, 112, 112)]
+    clip = np.random.default_rng(0).integers(0, 255, (2, 128, 170, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(crop_window(clip, 112, share=112 / 128)[0], clip[:, 8:120, 29:141])
+    np.testing.assert_array_equal(crop_window(clip, 112, 10, share=112 / 128)[4], clip[:, 16:, 58:])
+
+
 def test_crops_of_a_window_hold_what_their_boxes_say() -> None:
     clip = np.zeros((2, 60, 80, 3), np.uint8)
     clip[:, :30, :40] = 200  # bright at the top left

@@ -248,6 +248,7 @@ def test_the_command_writes_an_encoder(
     told = json.loads(capsys.readouterr().out)
     spec = trained_spec(out)
     assert (spec.backbone, spec.width, spec.stream, spec.fps, spec.clip_length) == (name, 0.125, "flow", 25.0, 32)
+    assert spec.crop == 224 / 240
     assert told["backbone"] == name and told["weights"] == ks.load_encoder(str(out), runtime="torch").spec.weights.hash
     torch.testing.assert_close(load_trained(out)(CLIP), slow_forward(official, CLIP)[0], atol=1e-5, rtol=1e-4)
     assert main(argv) == 2 and "--overwrite" in capsys.readouterr().err  # nothing is lost by a second run

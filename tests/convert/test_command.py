@@ -62,6 +62,7 @@ def test_an_encoder_is_written(
         "rgb",
         RELEASES[source].diet.frames,
     )
+    assert (spec.crop, encoder.spec.crop) == (7 / 8, 7 / 8)  # 112 of 128 pixels, or 224 of 256
     expected = load_backbone(state, source).backbone(CLIP).mean((2, 3, 4))  # type: ignore[operator,union-attr]
     torch.testing.assert_close(load_trained(out)(CLIP), expected)
     grey = encoder.prepare(np.full((2, 4, 4, 3), 51, np.uint8))

@@ -149,17 +149,18 @@ STREAMS = [("rgb", "dis"), ("flow", "dis"), ("flow", "farneback"), ("difference"
 
 
 CASES = [
-    *((*stream, Sampling()) for stream in STREAMS),
-    ("difference", "dis", Sampling(clip_length=9, stride=3)),
-    ("rgb", "dis", Sampling(stride=20)),  # gaps between clips
+    *((*stream, Sampling(), 1.0) for stream in STREAMS),
+    ("difference", "dis", Sampling(clip_length=9, stride=3), 0.5),
+    ("rgb", "dis", Sampling(stride=20), 1.0),  # gaps between clips
+    ("rgb", "dis", Sampling(stride=20), 0.75),
 ]
 
 
-@pytest.mark.parametrize(("stream", "algorithm", "sampling"), CASES, ids=str)
+@pytest.mark.parametrize(("stream", "algorithm", "sampling", "crop"), CASES, ids=str)
 def test_features_equal_those_of_each_clip(
-    tmp_path: Path, film: Path, stream: Any, algorithm: Any, sampling: Sampling
+    tmp_path: Path, film: Path, stream: Any, algorithm: Any, sampling: Sampling, crop: float
 ) -> None:
-    made(tmp_path / "enc", replace(SPEC, stream=stream, flow=FlowSettings(algorithm)))
+    made(tmp_path / "enc", replace(SPEC, stream=stream, flow=FlowSettings(algorithm), crop=crop))
     encoder = load_encoder((tmp_path / "enc").as_posix(), device="cpu", runtime="torch")
     spec = sampling.resolve(encoder.spec)
     features = extract_features(film, encoder, sampling)
@@ -173,7 +174,7 @@ def test_features_equal_those_of_each_clip(
             whole = np.stack([frame for frame, _ in video.stream(size=size, fps=spec.fps)])
             # every sampled frame is another one here, so that the whole video is one long clip
             shown = render_stream(np.concatenate((whole, whole[-1:])), stream, spec.flow)
-            np.testing.assert_array_equal(clips, evaluation_view(shown, spec.size)[picks])
+            np.testing.assert_array_equal(clips, evaluation_view(shown, spec.size, crop)[picks])
     assert clips.shape[:2] == picks.shape and clips.std() > 1
     with torch.inference_mode():
         expected = torch.cat([encoder.network(normalise(clip[None])) for clip in clips])

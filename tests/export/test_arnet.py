@@ -298,6 +298,14 @@ def test_options_that_do_not_go_together(tmp_path: Path, out: str, options: dict
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_memory_that_sees_what_it_skips_cannot_skip_anything(tmp_path: Path) -> None:
+    model = made_arnet.recognizer()
+    model.network.rule = "official"
+    with pytest.raises(OptionError, match="--state official"):
+        export_adaptive(model, tmp_path / "a", quiet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

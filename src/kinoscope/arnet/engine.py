@@ -2,8 +2,9 @@
 
 Several videos go on in step. The policy's network sees some frames of each at once, for a batch takes less time than
 its frames one by one; frames of one resolution wait for each other too. What it has seen ahead and then skips was in
-vain, so it looks further ahead only as long as nothing is skipped. The answers are those of the dense network
-(:mod:`.network`) to float rounding, whatever goes on together.
+vain, so it looks further ahead only as long as nothing is skipped. With the rule ``official`` skipped frames leak into
+the policy's memory, so all of them are looked at. The answers are those of the dense network (:mod:`.network`) to float
+rounding, whatever goes on together.
 
 Letters: T candidate frames, A actions, K classes, L backbones.
 
@@ -34,7 +35,7 @@ from ..video.scaling import Frame
 from .candidates import candidates
 from .costs import CostTable, Spent
 from .gumbel import log_probabilities
-from .network import Policy, State, most_probable
+from .network import Policy, State, StateRule, most_probable
 from .networks import Networks
 from .pixels import Glass
 from .spending import DEFAULT, UNBOUND, Budget, Spending
@@ -111,6 +112,10 @@ class _Course:
     """Frames to look at together next time: more after each time without a skip, one after a skip."""
     in_vain: int = 0
     """Frames that were looked at ahead and then dropped by a skip."""
+    looked: int = 0
+    """Frames that the policy's memory took in."""
+    resting: int = 0
+    """Frames that are still skipped, but looked at."""
     asked: dict[int, int] = field(default_factory=dict)
     """Candidate -> the action that was chosen at it."""
     answers: dict[int, Tensor] = field(default_factory=dict)
@@ -173,13 +178,21 @@ class Engine:
         costs: of a frame.
         segments: T where a job says nothing.
         temperature: logits are divided by it before an early exit looks at probabilities.
+        rule: see :data:`.network.StateRule`.
     """
 
     def __init__(
-        self, policy: Policy, networks: Networks, costs: CostTable, segments: int, temperature: float = 1.0
+        self,
+        policy: Policy,
+        networks: Networks,
+        costs: CostTable,
+        segments: int,
+        temperature: float = 1.0,
+        rule: StateRule = "clean",
     ) -> None:
         self.policy, self.networks, self.costs = policy, networks, costs
         self.actions, self.segments, self.temperature = networks.actions, segments, temperature
+        self.rule = rule
         self._per_action = costs.per_action(self.actions)  # [A]
 
     @torch.inference_mode()
@@ -281,7 +294,14 @@ class Engine:
         took = (time.perf_counter() - begin) / len(going)
         for number, (course, (frame, _)) in enumerate(zip(going, seen, strict=True)):
             course.seconds[POLICY] += took
-            course.state, course.last = (hidden[number : number + 1], cell[number : number + 1]), own[number]
+            course.looked += 1
+            one = slice(number, number + 1)
+            if course.resting:  # what leaks is the memory's cell
+                course.state = (course.state[0], cell[one])
+                course.resting -= 1
+                course.move_on(1)
+                continue
+            course.state, course.last = (hidden[one], cell[one]), own[number]
             action = self._choose(course, log_probs[number])
             self._do(course, action, frame, waiting)
 
@@ -297,7 +317,10 @@ class Engine:
         elif size is not None:
             assert course.last is not None
             self._take(course, at, course.last)
-        course.move_on(max(1, self.actions.dropped_by(action)))
+        dropped = max(1, self.actions.dropped_by(action))
+        if self.rule == "official":
+            course.resting, dropped = dropped - 1, 1
+        course.move_on(dropped)
 
     def _choose(self, course: _Course, log_probs: Tensor) -> int:
         """The action for the frame at hand, among those that can still be paid. Shape: [A]."""
@@ -322,7 +345,7 @@ class Engine:
 
     def _can_afford_a_look(self, course: _Course) -> bool:
         """Whether the policy may be asked once more; else the video is over. The first look is never refused."""
-        budget, looks = course.job.budget, len(course.asked)
+        budget, looks = course.job.budget, course.looked
         if looks == 0:
             return True
         if budget.gmac is not None and course.gmac + self.costs.policy > budget.gmac * (1 + 1e-9):
@@ -374,7 +397,7 @@ class Engine:
             used[min(action, self.actions.own)] += 1
         spent = Spent(
             candidates=len(course.positions),
-            consulted=0 if course.job.spending.dense else len(course.asked),
+            consulted=course.looked,
             used=tuple(used),
             in_vain=course.in_vain,
             decoded=course.picker.decoded,

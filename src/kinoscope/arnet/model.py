@@ -165,7 +165,14 @@ class AdaptiveRecognizer:
     @cached_property
     def engine(self) -> Engine:
         """What looks at videos."""
-        return Engine(self.network.policy, self.networks, self.costs, self.options.segments, self.temperature)
+        return Engine(
+            self.network.policy,
+            self.networks,
+            self.costs,
+            self.options.segments,
+            self.temperature,
+            self.network.rule,
+        )
 
     def recognize(
         self,

@@ -70,6 +70,8 @@ class AdaptiveStream:
         self._answers: deque[tuple[int, Tensor]] = deque()
         """(number of the candidate, logits [K]) of those that an answer still reaches back to."""
         self._number, self._since = 0, 0
+        self._resting, self._action = 0, 0
+        """Candidates that are still skipped but looked at, as released; and the action that skips them."""
         self._glass: Glass | None = None
         self._bias = spending.bias * model.costs.per_action(model.actions)  # [A]
         self.gmac = 0.0
@@ -86,10 +88,14 @@ class AdaptiveStream:
         began = time.perf_counter()
         model, actions = self.model, self.model.actions
         if self._since >= self.reach:
-            self._state, self._since = model.network.policy.start(1), 0
+            self._state, self._since, self._resting = model.network.policy.start(1), 0, 0
         features = model.networks.look(self._view(frame, actions.policy_size)[None])
-        self._state, logits, own = model.network.policy.step(features, self._state)
+        state, logits, own = model.network.policy.step(features, self._state)
         self.gmac += model.costs.policy
+        if self._resting:
+            self._state, self._resting = (self._state[0], state[1]), self._resting - 1
+            return self._told(seconds, self._action, 1, began)
+        self._state = state
         choose = most_probable(self._bias, self.spending.skip_above, actions.answers)
         action = int(choose(log_probabilities(logits).cpu(), 0).argmax())
         size = actions.size_of(action)
@@ -99,13 +105,19 @@ class AdaptiveStream:
             self.gmac += model.costs.backbones[action]
         elif size is not None or not self._answers:  # never without an answer: the policy's own is at hand
             self._answers.append((self._number, own[0].float().cpu()))
-        dropped = max(1, actions.dropped_by(action))
+        dropped, self._action = max(1, actions.dropped_by(action)), action
+        if model.network.rule == "official":
+            self._resting, dropped = dropped - 1, 1
+        return self._told(seconds, action, dropped, began)
+
+    def _told(self, seconds: float, action: int, dropped: int, began: float) -> Update:
+        """Leave as many candidates behind, and what those say that an answer still reaches back to."""
         self._number += dropped
         self._since += dropped
         while len(self._answers) > 1 and self._answers[0][0] <= self._number - 1 - self.reach:
             self._answers.popleft()
         mean = torch.stack([each for _, each in self._answers]).mean(dim=0) if self._answers else None
-        probabilities = None if mean is None else model.probabilities(mean)
+        probabilities = None if mean is None else self.model.probabilities(mean)
         return Update(seconds, action, dropped - 1, probabilities, time.perf_counter() - began)
 
     def _view(self, frame: Frame | av.VideoFrame, size: int) -> Frame:

@@ -59,12 +59,12 @@ class ClipEye:
         video = Path(path)
         library = Clips({video.name: video}, (self.spec.stream,), clip_options(self.spec))
         library.prepare(quiet=True)
-        starts = part_starts(library, 0, part, clips)
+        starts, stream = part_starts(library, 0, part, clips), self.spec.stream
         glimpses = []
         for first in range(0, len(starts), _CLIPS_AT_ONCE):
             several = starts[first : first + _CLIPS_AT_ONCE].tolist()
-            for start, clip in zip(several, library.read(0, [(s, (self.spec.stream,)) for s in several]), strict=True):
-                views = crop_window(clip[self.spec.stream], self.spec.size, crops, self.spec.stream)  # type: ignore[arg-type]
+            for start, clip in zip(several, library.read(0, [(s, (stream,)) for s in several]), strict=True):
+                views = crop_window(clip[stream], self.spec.size, crops, stream, self.spec.crop)  # type: ignore[arg-type]
                 tokens = self._tokens(torch.from_numpy(views))
                 glimpses.append(Glimpse(tokens, self._spans(start, tokens.shape[1], library.samples(0))))
         return glimpses, tuple(library.damaged.values())
@@ -77,11 +77,10 @@ class ClipEye:
         return tokens if self.grid > 1 else without_places(tokens)
 
     def _spans(self, start: int, tokens: int, samples: int) -> FloatArray:
-        """When each token was seen; a clip of a shorter video begins before it. Shape: [N, 2]."""
-        first = start - max(0, self.spec.clip_length - samples)
-        edges = np.linspace(first, first + self.spec.clip_length, tokens + 1) / self.spec.fps
-        edges = np.clip(edges, 0, samples / self.spec.fps)
-        return np.stack((edges[:-1], edges[1:]), axis=1)
+        """When each token was seen, up to the end of a shorter video, which then begins again. Shape: [N, 2]."""
+        step = self.spec.clip_length / tokens
+        first = (start + step * np.arange(tokens)) % samples
+        return np.stack((first, np.minimum(first + step, samples)), axis=1) / self.spec.fps
 
     def describe(self) -> dict[str, Any]:
         """For ``config.json``."""
@@ -97,8 +96,9 @@ class ClipEye:
 
 
 def clip_options(spec: TrainedSpec) -> ClipOptions:
-    """The clips that an encoder was trained on; no video is too short for it."""
-    return ClipOptions(spec.clip_length, spec.fps, spec.size, spec.decode_size, spec.flow, least_frames=1)
+    """The clips that an encoder was trained on; a video that is too short begins again (BERT sheet, section 7)."""
+    sizes = (spec.clip_length, spec.fps, spec.size, spec.decode_size)
+    return ClipOptions(*sizes, spec.flow, least_frames=1, short="wrap", crop=spec.crop)
 
 
 def part_starts(library: Clips, index: int, part: tuple[float, float] | None, clips: ClipChoice = "all") -> np.ndarray:

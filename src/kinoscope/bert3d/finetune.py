@@ -227,7 +227,8 @@ class ClipTask(RecognizeTask):
             for first in range(0, len(starts), _CLIPS_AT_ONCE):
                 spans = [(start, (self.spec.stream,)) for start in starts[first : first + _CLIPS_AT_ONCE]]
                 seen = [each[self.spec.stream] for each in self.library.read(video, spans)]
-                views = np.concatenate([crop_window(each, self.spec.size, 1, self.spec.stream) for each in seen])
+                size, stream = self.spec.size, self.spec.stream
+                views = np.concatenate([crop_window(each, size, 1, stream, self.spec.crop) for each in seen])
                 logits.append(network(self._prepared(torch.from_numpy(views).to(device))))
             found.append(torch.cat(logits).float().cpu())
         return found

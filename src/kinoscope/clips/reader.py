@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from .cache import Cached, Recipe
 from .footage import Effort, Footage, decode_rows, take_rows
 from .library import Library, LibraryBuilder
 
+Short = Literal["still", "wrap"]
 Span = tuple[int, Sequence[Stream]]
 """First sample of a clip, and the streams wanted of it."""
 
@@ -38,8 +40,13 @@ class ClipOptions:
     flow: FlowSettings = FlowSettings()
     """How motion is measured."""
     least_frames: int | None = None
-    """A video with fewer samples is left out; by default half a clip. Clips of one that is shorter begin by standing
-    still."""
+    """A video with fewer samples is left out; by default half a clip."""
+    short: Short = "still"
+    """What a clip of a video that is shorter shows: it begins by standing ``still``; or goes on and then begins again
+    (``wrap``)."""
+
+    crop: float = 1.0
+    """Side of the square that a network sees where nothing is random, as a share of the short side."""
 
     def __post_init__(self) -> None:
         for name in ("frames", "size", "decode_size", "least_frames"):
@@ -230,6 +237,8 @@ class Clips:
             problem = f"a clip cannot begin at sample {start}: it must be from 0 to {self.starts(i) - 1}"
             raise OptionError(problem, where=self.names[i])
         rows, length = self._at(i).rows, self.options.frames
+        if self.options.short == "wrap":
+            return rows[(start + np.arange(length)) % len(rows)]
         first = start - max(0, length - len(rows))
         return rows[np.maximum(np.arange(first, first + length), 0)]
 

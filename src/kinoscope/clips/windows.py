@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from ..errors import OptionError
-from ..video.augment import View, apply_view, evaluation_view
+from ..video.augment import View, apply_view, central_square, evaluation_view
 from ..video.sampling import IntArray
 from ..video.scaling import Frame
 from ..video.streams import Stream
@@ -46,24 +46,27 @@ def window_samples(samples: int, frames: int) -> IntArray:
     return np.maximum(window_starts(samples, frames)[:, None] + np.arange(frames), 0)
 
 
-def crop_views(frame: tuple[int, int], crops: Crops = 1) -> list[View]:
+def crop_views(frame: tuple[int, int], crops: Crops = 1, share: float = 1.0) -> list[View]:
     """The crops of a frame (height, width): the central square, or ten.
 
-    Ten are the centre and the four corners, each with its mirror image; a side of 224 / 240 of the short side, as the
-    published crops have. Mirrored motion keeps its sign, as in the published training.
+    Ten are the centre and the four corners, each with its mirror image. Mirrored motion keeps its sign, as in the
+    published training.
+
+    Args:
+        share: side of the square, as a share of the short side; ten of all of it would be one, so those have 224 / 240,
+            as published for CoCLR.
 
     Raises:
         OptionError: another number of crops.
     """
     height, width = frame
     if crops == 1:
-        side = min(height, width)
-        return [View(((height - side) // 2, (width - side) // 2, side, side))]
+        return [View(central_square(height, width, share))]
     if crops != 10:
         raise OptionError(f"crops is {crops}", cure="choose 1 (the centre) or 10 (centre and corners, mirrored)")
-    side = max(1, round(min(height, width) * _OFFICIAL_CROP))
+    top, left, side, _ = central_square(height, width, share if share < 1 else _OFFICIAL_CROP)
     down, right = height - side, width - side
-    corners = [(down // 2, right // 2), (0, 0), (0, right), (down, 0), (down, right)]
+    corners = [(top, left), (0, 0), (0, right), (down, 0), (down, right)]
     return [View((top, left, side, side), flip=flip) for flip in (False, True) for top, left in corners]
 
 
@@ -74,9 +77,14 @@ def read_windows(clips: Clips, index: int, streams: Sequence[Stream]) -> Iterato
         yield from clips.read(index, [(start, streams) for start in starts[first : first + _WINDOWS_AT_ONCE]])
 
 
-def crop_window(clip: Frame, size: int, crops: Crops = 1, stream: Stream = "rgb") -> Frame:
-    """The crops of a window as a network sees them. Shape: [T, h, w, 3] -> [V, T, size, size, 3], uint8."""
+def crop_window(clip: Frame, size: int, crops: Crops = 1, stream: Stream = "rgb", share: float = 1.0) -> Frame:
+    """The crops of a window as a network sees them. Shape: [T, h, w, 3] -> [V, T, size, size, 3], uint8.
+
+    Args:
+        share: see :func:`crop_views`.
+    """
     if crops == 1:
-        return evaluation_view(clip, size)[None]
+        return evaluation_view(clip, size, share)[None]
     height, width = clip.shape[1:3]
-    return np.stack([apply_view(clip, view, size, stream=stream) for view in crop_views((height, width), crops)])
+    views = crop_views((height, width), crops, share)
+    return np.stack([apply_view(clip, view, size, stream=stream) for view in views])

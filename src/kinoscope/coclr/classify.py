@@ -219,10 +219,10 @@ def classify_video(network: ClipClassifier, clips: Clips, index: int, stream: St
         VideoError: the video cannot be read any more.
     """
     network.eval()
-    device, size = network.last.weight.device, clips.options.size
+    device, size, share = network.last.weight.device, clips.options.size, clips.options.crop
     windows = []
     for window in read_windows(clips, index, (stream,)):
-        views = torch.from_numpy(crop_window(window[stream], size, crops, stream))  # [V, T, S, S, 3]
+        views = torch.from_numpy(crop_window(window[stream], size, crops, stream, share))  # [V, T, S, S, 3]
         parts = [network(normalise(part.to(device))) for part in views.split(_CLIPS_AT_ONCE)]  # type: ignore[no-untyped-call]
         windows.append(torch.cat(parts).double().cpu().numpy())  # [V, K]
     return np.stack(windows, axis=1)  # [V, W, K]

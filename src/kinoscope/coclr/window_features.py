@@ -41,7 +41,8 @@ class WindowEncoder:
     def clips(self) -> ClipOptions:
         """The clips that it was trained on; no test video is too short for it."""
         spec = self.spec
-        return ClipOptions(spec.clip_length, spec.fps, spec.size, spec.decode_size, spec.flow, least_frames=1)
+        sizes = (spec.clip_length, spec.fps, spec.size, spec.decode_size)
+        return ClipOptions(*sizes, spec.flow, least_frames=1, crop=spec.crop)
 
     @property
     def key(self) -> str:
@@ -170,7 +171,8 @@ def encode_video(clips: Clips, index: int, encoders: Sequence[WindowEncoder]) ->
 
     for window in read_windows(clips, index, streams):
         for place, encoder in enumerate(encoders):
-            waiting[place].append(crop_window(window[encoder.spec.stream], encoder.spec.size)[0])
+            spec = encoder.spec
+            waiting[place].append(crop_window(window[spec.stream], spec.size, 1, spec.stream, spec.crop)[0])
             if len(waiting[place]) == _CLIPS_AT_ONCE:
                 flush(place)
     for place in range(len(encoders)):

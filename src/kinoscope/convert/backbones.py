@@ -55,6 +55,7 @@ class Diet:
             "clip_length": self.frames,
             "size": self.size,
             "decode_size": self.decode_size,
+            "crop": self.size / self.decode_size,  # cut out of decoded frames as it is, not scaled
             "mean": _HALF if stream == "flow" else self.mean,
             "std": self.std,
         }

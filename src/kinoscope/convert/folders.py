@@ -198,7 +198,15 @@ def count(network: nn.Module) -> int:
 def _coclr(file: Path, stream: Stream) -> tuple[nn.Module, TrainedSpec]:
     network = load_from(file, load_coclr_s3d)
     name = "s3d-g" if any("gating" in key for key in network.state_dict()) else "s3d"
-    spec = TrainedSpec(name, width_of(network), "batch", stream, fps=25.0, clip_length=32, size=128, decode_size=170)
+    spec = TrainedSpec(
+        name,
+        *(width_of(network), "batch", stream),
+        fps=25.0,
+        clip_length=32,
+        size=128,
+        decode_size=170,
+        crop=224 / 240,  # published frames have a short side of 240, of which 224 are seen
+    )
     return network.backbone, spec
 
 

@@ -62,6 +62,8 @@ class EncoderSpec:
     """Pixels of frames before they are scaled to ``size``: motion is measured there. None decodes to ``size``."""
     flow: FlowSettings = field(default_factory=FlowSettings)
     """How motion is measured, for the stream ``flow``."""
+    crop: float = 1.0
+    """Side of the square that is seen, as a share of ``decode_size``."""
     own_size: int | None = None
     """The ``size`` that it was trained at, where the list of encoders does not tell."""
 
@@ -209,6 +211,7 @@ def _trained(folder: str) -> EncoderSpec:
         stream=trained.stream,
         decode_size=trained.decode_size,
         flow=trained.flow,
+        crop=trained.crop,
         own_size=trained.size,
     )
 

@@ -31,7 +31,7 @@ def rendered_clips(video: Video, spec: EncoderSpec) -> Iterator[Frame]:
     """
     moments = sample_times(video.duration, spec.fps)
     clips = clip_samples(len(moments), length=spec.clip_length, stride=spec.stride)  # [N, T]
-    frames = (evaluation_view(frame[None], spec.size)[0] for frame in _pictures(video, spec, moments))
+    frames = (evaluation_view(frame[None], spec.size, spec.crop)[0] for frame in _pictures(video, spec, moments))
     return _windows(frames, clips)
 
 

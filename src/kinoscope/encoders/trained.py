@@ -36,6 +36,7 @@ _BOUNDS = {  # beyond these it is no clip, or memory runs out
     "clip_length": (8, 1024),
     "size": (32, 2048),
     "decode_size": (32, 4096),
+    "crop": (0.1, 1),
 }
 
 
@@ -71,6 +72,8 @@ class TrainedSpec:
     """They are divided by it after that."""
     epsilon: float | None = None
     """What its batch norms add to variances. None: the backbone's own."""
+    crop: float = 1.0
+    """Side of the central square that it sees, as a share of the short side of decoded frames."""
 
     def __post_init__(self) -> None:
         choices = {
@@ -85,7 +88,7 @@ class TrainedSpec:
         if not isinstance(self.origin, str):
             raise OptionError(f"origin is {self.origin!r}, but must be text")
         for name, (low, high) in _BOUNDS.items():
-            value, whole = getattr(self, name), name not in ("width", "fps")
+            value, whole = getattr(self, name), name not in ("width", "fps", "crop")
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
                 raise OptionError(f"{name} is {value!r}, but must be a {'whole ' if whole else ''}number")
             if not (math.isfinite(value) and low <= value <= high):

@@ -75,12 +75,16 @@ def export_adaptive(
         quiet: show no progress.
 
     Raises:
-        OptionError: a package is missing, or options that do not go together.
+        OptionError: a package is missing, or options that do not go together; or a model whose memory sees what it
+            skips, with which the loop over the programs would skip nothing.
         OutputError: something is there already, or the folder cannot be written.
         VideoError: a video cannot be read.
         WeightError: the programs disagree with PyTorch; nothing is left.
     """
     out = Path(out)
+    if recognizer.network.rule == "official":
+        problem = "was trained with --state official: its memory sees what it skips, so nothing could be skipped"
+        raise OptionError(problem, where=name, cure="export one that was trained with --state clean")
     require_folder(out, to, opset=opset, int8=bool(calibration), overwrite=overwrite)
     make_folder(out.absolute().parent)
     programs = programs_of(recognizer, name)

@@ -46,7 +46,7 @@ def _clip(video: Video, spec: EncoderSpec, start: float) -> np.ndarray:
     if spec.decode_size is None:
         return video.frames_at(moments[:-1], size=spec.size).frames
     frames, times = video.frames_at(moments, size=decoded_size(video, spec))  # [T + 1, h, w, 3]
-    return evaluation_view(render_stream(frames, spec.stream, spec.flow, times=times), spec.size)
+    return evaluation_view(render_stream(frames, spec.stream, spec.flow, times=times), spec.size, spec.crop)
 
 
 def _of_whole_video(

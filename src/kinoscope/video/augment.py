@@ -156,11 +156,19 @@ def apply_view(clip: Frame, view: View, size: int, *, stream: Stream = "rgb", ph
     return shown
 
 
-def evaluation_view(clip: Frame, size: int) -> Frame:
-    """The deterministic view: the central square. Shape: [T, h, w, 3] -> [T, size, size, 3]."""
-    height, width = clip.shape[1:3]
-    side = min(height, width)
-    return crop_and_resize(clip, ((height - side) // 2, (width - side) // 2, side, side), size)
+def evaluation_view(clip: Frame, size: int, share: float = 1.0) -> Frame:
+    """The deterministic view: the central square. Shape: [T, h, w, 3] -> [T, size, size, 3].
+
+    Args:
+        share: its side, as a share of the short side.
+    """
+    return crop_and_resize(clip, central_square(clip.shape[1], clip.shape[2], share), size)
+
+
+def central_square(height: int, width: int, share: float = 1.0) -> tuple[int, int, int, int]:
+    """Top, left, height and width of the square in the middle, with that ``share`` of the short side."""
+    side = max(1, round(min(height, width) * share))
+    return (height - side) // 2, (width - side) // 2, side, side
 
 
 def crop_and_resize(clip: Frame, box: tuple[int, int, int, int], size: int, *, flip: bool = False) -> Frame:
