@@ -137,6 +137,10 @@ def test_what_is_given_stands_above_a_preset() -> None:
     assert (given_.epochs, given_.schedule, given_.batch_size) == (3, "constant", 8)
     assert head_with_preset(HeadOptions(dropout=0.1), "official").dropout == 0.1
     assert RecognizeOptions().with_preset("own") == RecognizeOptions()
+    of_i3d = head_with_preset(HeadOptions(), "official", "i3d-k400")
+    assert (of_i3d.initialization, of_i3d.normalize, of_i3d.dropout) == ("bert2", True, 0.8)
+    baseline = RecognizeOptions().with_preset("official", "tgap")
+    assert (baseline.optimizer, baseline.learning_rate, baseline.dampening) == ("sgd", 1e-2, 0.9)
     for call in (RecognizeOptions().with_preset, lambda preset: head_with_preset(HeadOptions(), preset)):
         with pytest.raises(OptionError, match=r"preset is 'large'(.|\n)*own or official"):
             call("large")

@@ -157,6 +157,13 @@ def test_a_plateau_waits_then_drops_the_rate_to_a_tenth() -> None:
         plateau.see(loss, patience=2)
         found.append(int(plateau.drops))
     assert found == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 3]
+    ours, theirs = _Plateau(), torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0)
+    rule = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, factor=0.1, patience=5)
+    for epoch in range(30):  # better and better, by next to nothing
+        ours.see(1 - 1e-5 * epoch, patience=5)
+        rule.step(1 - 1e-5 * epoch)
+        assert 10.0 ** -int(ours.drops) == pytest.approx(theirs.param_groups[0]["lr"])
+    assert int(ours.drops) == 3
     task = task_of(replace(QUICK, schedule="plateau", warmup=0.0))
     task._plateau.drops.fill_(2)
     assert task.schedule(5, 10) == pytest.approx(0.01)

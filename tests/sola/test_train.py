@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,15 @@ def test_a_window_holds_consecutive_rows_and_says_which_exist(rows: int, seed: i
     np.testing.assert_array_equal(valid, filled[4:19:2])  # exactly those at the positions 4, 6, ... 18
 
 
+def test_the_official_recipe_leaves_out_what_is_no_longer_than_a_window() -> None:
+    """Section 4; where nothing is left, short videos are padded."""
+    task = SolaTask(videos((23, 24, 5, 30)), OPTIONS, TRAINING.resolve(4))
+    assert len(task) == 2 and task.names == [list(task.videos)[1], list(task.videos)[3]]
+    assert len(SolaTask(videos((23, 5)), OPTIONS, TRAINING.resolve(2))) == 2
+    small = replace(TRAINING, recipe="small").resolve(4)
+    assert len(SolaTask(videos((23, 24, 5, 30)), OPTIONS, small).names) == 4
+
+
 def test_windows_of_a_video_shorter_than_a_window_see_what_conversion_sees() -> None:
     task = SolaTask({"v": video(9, 0)}, OPTIONS, TRAINING.resolve(1))
     task.adapter.alpha.data.fill_(0.8)
@@ -135,7 +145,8 @@ def test_batches_of_one_and_videos_of_one_row(lengths: tuple[int, ...]) -> None:
 
 
 def train(folder: Path, **options: object) -> SoLa:
-    return train_adapter(videos(), folder, OPTIONS, TRAINING, device="cpu", **options)  # type: ignore[arg-type]
+    features = videos((50, 24, 30, 40, 31, 90))
+    return train_adapter(features, folder, OPTIONS, TRAINING, device="cpu", **options)  # type: ignore[arg-type]
 
 
 def test_training_is_deterministic_and_leaves_a_model(tmp_path: Path) -> None:

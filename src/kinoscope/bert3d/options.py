@@ -32,6 +32,10 @@ _OFFICIAL = {
     "warmup": 0.0,
     "decay_all": True,
 }
+_OFFICIAL_BASELINE = {"optimizer": "sgd", "learning_rate": 1e-2, "dampening": 0.9}
+"""Of the mean over time, tgap."""
+_OFFICIAL_I3D = {"dropout": 0.8}
+"""I3D keeps normalised tokens and the positions that go with them (sheet, section 2)."""
 _PLATEAU_FACTOR = 0.1
 _MOST_LAYERS = 64
 _REDUCED = 256
@@ -147,9 +151,9 @@ class RecognizeOptions:
         if not 0 <= self.weight_decay < math.inf:
             raise OptionError(f"weight_decay is {self.weight_decay}, but must be at least 0")
 
-    def with_preset(self, preset: Preset) -> RecognizeOptions:
-        """These options, with the preset's values wherever they are still the defaults."""
-        return with_preset(self, preset, _OFFICIAL)
+    def with_preset(self, preset: Preset, head: HeadName = "bert") -> RecognizeOptions:
+        """These options, with the preset's values for a ``head`` wherever they are still the defaults."""
+        return with_preset(self, preset, _OFFICIAL | (_OFFICIAL_BASELINE if head == "tgap" else {}))
 
     def identity(self) -> dict[str, Any]:
         """What decides the result, beside the options of the loop."""
@@ -182,9 +186,9 @@ class ClipTraining:
                 raise OptionError(f"{name} is {value}, but must be a positive number", cure="leave it out")
 
 
-def head_with_preset(head: HeadOptions, preset: Preset) -> HeadOptions:
-    """The head's options, with the preset's values wherever they are still the defaults."""
-    return with_preset(head, preset, _OFFICIAL_HEAD)
+def head_with_preset(head: HeadOptions, preset: Preset, backbone: str = "") -> HeadOptions:
+    """The head's options, with the preset's values for a ``backbone`` wherever they are still the defaults."""
+    return with_preset(head, preset, _OFFICIAL_I3D if backbone.startswith("i3d") else _OFFICIAL_HEAD)
 
 
 def warm_cosine(step: int, total: int, warmup: float, schedule: Schedule) -> float:

@@ -26,6 +26,7 @@ from .token_clips import TokenClips, window_batch, windows
 
 _WINDOWS_AT_ONCE = 64
 _MOMENTUM = 0.9
+_LEAST_GAIN = 1e-4
 
 
 class _Plateau(nn.Module):
@@ -42,8 +43,8 @@ class _Plateau(nn.Module):
         self.register_buffer("drops", torch.tensor(0))
 
     def see(self, loss: float, patience: int) -> None:
-        """Take note of an epoch's loss."""
-        if loss < float(self.best):
+        """Take note of an epoch's loss; what is better by less than a ten-thousandth is not (PyTorch's rule)."""
+        if loss < float(self.best) * (1 - _LEAST_GAIN):
             self.best.fill_(loss)
             self.waited.fill_(0)
             return

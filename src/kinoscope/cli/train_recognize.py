@@ -9,7 +9,7 @@ from ..bert3d.options import ClipTraining, HeadOptions, RecognizeOptions, head_w
 from ..data.labelled_clips import Dataset, Missing
 from ..encoders.sampling import Runtime, Sampling
 from ..engine.presets import Preset
-from ..errors import OptionError
+from ..errors import OptionError, WeightError
 
 if TYPE_CHECKING:
     from ..data.clip_parts import Parts
@@ -89,7 +89,8 @@ def run(
     from .times import feature_time
 
     _check(encoder, features, finetune, sampling, tokens, clips)
-    head, options = head_with_preset(head, preset), options.with_preset(preset)
+    head = head_with_preset(head, preset, _backbone(encoder))
+    options = options.with_preset(preset, head.head)
     available = splits_available(labels) if labels.is_dir() else []
     wanted = (available or [1]) if split == "all" else [_number(split)]
     if html is not None and len(wanted) > 1:
@@ -142,6 +143,18 @@ def _parts(labelled: LabelledClips, options: RecognizeOptions) -> Parts:
 
     share = options.validation_share if options.select == "best" or options.schedule == "plateau" else 0.0
     return training_clips(labelled, options.seed, share)
+
+
+def _backbone(encoder: str | None) -> str:
+    """The network that an encoder is; empty where that is not known."""
+    from ..encoders.trained import trained_spec
+
+    if encoder is None or not Path(encoder).is_dir():
+        return encoder or ""
+    try:
+        return trained_spec(encoder).backbone
+    except WeightError:  # of another kind, or told when it is loaded
+        return ""
 
 
 def _check(

@@ -39,8 +39,10 @@ class SolaTask(Task):
     """
 
     def __init__(self, videos: Mapping[str, Features], options: SolaOptions, training: SolaTraining) -> None:
-        self.names, self.videos = list(videos), videos
-        self.options, self.training = options, training
+        self.videos, self.options, self.training = videos, options, training
+        self.names = list(videos)
+        if training.recipe == "official":  # section 4: longer files only; where there are none, they are padded
+            self.names = [name for name in videos if len(videos[name]) > options.window] or self.names
         channels = videos[self.names[0]].width
         seed_weights(training.seed)
         self.adapter, matching = SoLa(channels, options), SimilarityMatching(channels, options)
@@ -53,7 +55,7 @@ class SolaTask(Task):
 
     def __len__(self) -> int:
         if self.training.recipe == "official":
-            return len(self.videos)
+            return len(self.names)
         return _STEPS_PER_EPOCH * (self.training.batch_size or 1)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
