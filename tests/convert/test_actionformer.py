@@ -61,7 +61,7 @@ def test_problems_are_named(weights):
     with pytest.raises(WeightError) as caught:
         load_actionformer(weights)
     text = str(caught.value)
-    assert "3 tensors do not match" in text
+    assert "3 tensors cannot be used" in text
     assert "neck.fpn_norms.1.bias is missing" in text
     assert "backbone.extra is unknown" in text
     assert "reg_head.offset_head.conv.bias is [3], but [2] fits" in text
@@ -103,7 +103,9 @@ def saved(network: ActionFormer, path: Path) -> Path:
 def test_a_release_is_known_by_its_sizes(release: Release) -> None:
     with torch.device("meta"):
         network = published(release)
-    loaded = load_actionformer({name: torch.empty(tensor.shape) for name, tensor in network.state_dict().items()})
+    loaded = load_actionformer(
+        {name: torch.zeros(()).expand(tensor.shape).clone() for name, tensor in network.state_dict().items()}
+    )
     assert loaded.options == network.options and release_of(loaded.options) is release
     assert release.spec.width == release.input_width
     assert len(release.options.get("ranges", ())) in (0, release.levels)
@@ -130,6 +132,8 @@ def test_thumos_becomes_a_model_that_localises(tmp_path: Path, capsys: pytest.Ca
     assert main([*argv, "--out", str(tmp_path / "m")]) == 0
     told = capsys.readouterr()
     assert "THUMOS14, 29,251,612 parameters" in told.out and "note" not in told.err
+    command = f"localize FEATURES --model {tmp_path / 'm'} --fps 30 --stride 4 --clip-length 16"
+    assert command in " ".join(told.out.split())
     values = np.random.default_rng(0).normal(size=(90, 2048)).astype(np.float32)
     np.save(tmp_path / "video_test_1.npy", values)
     time = ["--fps", "25", "--stride", "4", "--clip-length", "16"]
@@ -169,6 +173,26 @@ def test_activitynet_is_resized_as_a_whole(tmp_path: Path, capsys: pytest.Captur
     np.testing.assert_allclose([(s.start, s.end) for s in segments], expected, atol=1e-4)
     np.testing.assert_allclose([s.score for s in segments], scores, rtol=1e-4)
     assert curve.shape == model.class_scores(features).shape == (75, 1)
+
+
+def test_numbers_that_are_none_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = published(RELEASES[1])
+    with torch.no_grad():
+        network.cls_head.cls_head.conv.weight[0, 3, 1] = torch.nan
+    file = saved(network, tmp_path / "nan.pth.tar")
+    assert main(["convert", str(file), "--from", "actionformer", "--out", str(tmp_path / "m")]) == 2
+    assert "cls_head.cls_head.conv.weight holds NaN or infinity" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+    model = Localizer(network, ["action"], RELEASES[1].spec)
+    with pytest.raises(WeightError, match="gives NaN or infinity"):
+        model.localize_features(Features(np.zeros((20, 512), np.float32), FeatureTime(15, 16, 16)))
+
+
+def test_what_is_no_checkpoint_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "labels.csv").write_text("video,start,end,label\n")
+    for name, problem in (("labels.csv", "no checkpoint"), ("", "is a folder"), ("gone.pth", "no such file")):
+        assert main(["convert", str(tmp_path / name), "--from", "actionformer", "--out", str(tmp_path / "m")]) == 2
+        assert problem in capsys.readouterr().err
 
 
 def test_what_is_no_release_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

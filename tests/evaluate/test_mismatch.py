@@ -6,6 +6,8 @@ from collections import Counter
 
 import pytest
 
+from kinoscope.data.segments import Annotations, Segment, VideoAnnotation
+from kinoscope.evaluate import evaluate_detection
 from kinoscope.evaluate.mismatch import label_names, video_list, video_names
 
 KNOWN = [f"clip{n}" for n in range(20)]
@@ -76,3 +78,17 @@ def test_a_list_of_videos_that_is_not_the_protocols() -> None:
     assert reason.count == 2 and "--protocol thumos14-gtad" in reason.cure
     (reason,) = video_list(7, 212, "thumos14-212", others)
     assert "take the file with all videos" in reason.cure
+
+
+def test_predictions_in_frames_are_told_with_the_cure() -> None:
+    truth = Annotations({"a": VideoAnnotation((Segment(0, 20, "x"),), duration=100.0), "b": VideoAnnotation(())})
+    frames = {"a": [Segment(300, 600, "x", 0.9), Segment(0, 1350, "x", 0.8), Segment(0, 120, "x", 0.7)]}
+    found = [each for each in evaluate_detection(frames, truth).reasons if each.kind == "beyond_video"]
+    assert [(each.count, bool(each.cure)) for each in found] == [(2, True)]
+    said = "2 predictions of 3 lie beyond the end of the video, first of 'a', up to 13.5 times its length"
+    assert found[0].text == said
+    few = {"a": [*[Segment(0, 10, "x", 0.5 + n / 10) for n in range(3)], frames["a"][0]]}
+    (told,) = (each for each in evaluate_detection(few, truth).reasons if each.kind == "beyond_video")
+    assert not told.cure
+    fine = {"a": [Segment(0, 120, "x", 0.9)], "b": [Segment(9, 900, "x", 0.9)]}
+    assert not any(each.kind == "beyond_video" for each in evaluate_detection(fine, truth).reasons)

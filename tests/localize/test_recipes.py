@@ -223,3 +223,38 @@ def test_actionformer_on_activitynet(tmp_path: Path) -> None:
         train_localizer(one, features, tmp_path / "joint", options, sola="joint", accelerator="cpu")
     with pytest.raises(OptionError, match="has 6"):
         official(preset="activitynet", levels=3)
+
+
+def test_features_that_a_release_cannot_take_are_told() -> None:
+    for head in ("gtad", "bmn"):
+        with pytest.raises(OptionError, match=f"130 channels, but the released {head} takes multiples of 4"):
+            LocalizeTrainOptions(head=head, preset="activitynet").head_options(130, 3, [])  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_learned_is_named() -> None:
+    annotations, features = wide()
+    data = read_training_data(training_part(annotations, None), features)
+    first, *rest = data.videos
+    classes = (*data.classes, "whole")
+    long = replace(first, segments=np.array([[0.0, 58.0]]), labels=np.array([2]))
+    changed = replace(data, videos=(long, *rest), classes=classes)
+    said = (
+        rf"1 of 11 training segments is too long for the head, first of '{first.name}'(.|\n)*nothing is left of 'whole'"
+    )
+    with pytest.warns(UserWarning, match=said) as told:
+        LocalizeTask(changed, LocalizeTrainOptions(max_length=20))
+    assert "raise --max-length" in str(told[0].message)
+    many = {name: replace(each, values=np.tile(each.values, (6, 1))) for name, each in features.items()}
+    long = replace(first, segments=np.array([[0.0, 300.0]]), labels=np.array([2]))
+    changed = replace(changed, videos=(long, *rest), features=many)
+    with pytest.warns(UserWarning, match="too long") as told:
+        LocalizeTask(changed, LocalizeTrainOptions(head="gtad", preset="thumos"))
+    assert "--max-length" not in str(told[0].message)
+
+
+def test_a_label_that_only_validation_has_is_told(tmp_path: Path) -> None:
+    annotations, features = wide(2, 1)
+    other = replace(annotations.videos["v2"].segments[0], label="brandnew")
+    videos = {**annotations.videos, "v2": replace(annotations.videos["v2"], segments=(other,))}
+    with pytest.warns(UserWarning, match="1 label of the validation videos, first 'brandnew'"):
+        train_localizer(Annotations(videos), features, tmp_path, replace(QUICK, epochs=3), accelerator="cpu")

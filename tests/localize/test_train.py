@@ -277,7 +277,8 @@ def test_segments_that_no_crop_holds_are_reported(tmp_path):
     data = read_training_data(Annotations({"v0": long, "v1": other}), features)
     assert max(data.lengths) == 56
     with pytest.warns(
-        UserWarning, match=r"1 of \d+ training segments are too long for the head \(up to 20 rows; .* 56\)"
+        UserWarning,
+        match=r"1 of \d+ training segments is too long for the head, first of 'v0' \(up to 20.* 56\)",
     ):
         LocalizeTask(data, replace(QUICK, max_length=20))
     whole = {name: VideoAnnotation((Segment(1.0, 29.0, "a"),)) for name in features}

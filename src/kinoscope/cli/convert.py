@@ -17,7 +17,7 @@ EXAMPLES = """\
   kinoscope extract videos/ --encoder enc/ --out feats/
   kinoscope convert arnet_resnet.pth.tar --from arnet --classes activitynet.txt --out ar/
   kinoscope convert epoch_034.pth.tar --from actionformer --out loc/
-  kinoscope localize i3d_features/ --model loc/
+  kinoscope localize i3d_features/ --model loc/ --fps 30 --stride 4 --clip-length 16
   kinoscope convert CoCLR-ucf101-flow.pth.tar --from coclr-s3d --stream flow --out enc-flow/
 """
 
@@ -128,7 +128,7 @@ def _tell(converted: Converted, out: Path, json: bool) -> None:
     if converted.kind == "localizer":
         say(f"ActionFormer of {converted.origin}, {converted.parameters:,} parameters → {out}")
         say(f"takes {converted.time}")
-        say(f"next: kinoscope localize FEATURES --model {out}")
+        say(f"next: kinoscope localize FEATURES --model {out}{converted.flags}")
         return
     if spec is None:
         say(f"AR-Net of ResNets and MobileNetV2, {converted.parameters:,} parameters → {out}")

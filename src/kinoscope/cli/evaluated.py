@@ -103,7 +103,12 @@ def headline(result: DetectionResult, told: Told, interval: Interval | None) -> 
         most = recall["proportional"]["most"]
         return f"AR@{most:g} {recall['proportional'][f'AR@{most:g}']:.4f}, whatever the proposals are called"
     text = f"average mAP {result.average_map:.4f}"
-    return text + (f", 95 % interval over videos {interval[0]:.4f} to {interval[1]:.4f}" if interval else "")
+    if interval is None:
+        return text
+    text += f", 95 % interval over videos {interval[0]:.4f} to {interval[1]:.4f}"
+    if interval[0] <= result.average_map <= interval[1]:
+        return text
+    return f"{text} (beside the score: where a class has few videos, drawing some of them twice raises its AP)"
 
 
 def write_page(path: Path, name: str, result: DetectionResult, told: Told, interval: Interval | None) -> None:
@@ -236,11 +241,12 @@ def _errors(result: DetectionResult) -> Told:
         "mAP_N if a kind of mistake were gone",
         ["kind", "gain"],
         [[name, value] for name, value in found.gain.items()],
-        f"average mAP_N is {found.map_n:.4f}, {told}; gains do not add up.{left_out}",
+        f"average mAP_N is {found.map_n:.4f}, {told}: mAP as if all classes had the same number of true segments; "
+        f"gains do not add up.{left_out}",
     )
     buckets = Table(
         "By what true segments are like",
-        ["characteristic", "size", "from", "to", "segments", "mAP_N", "missed"],
+        ["characteristic", "size", "above", "up to", "segments", "mAP_N", "missed"],
         [
             [
                 each.characteristic,
@@ -252,7 +258,15 @@ def _errors(result: DetectionResult) -> Told:
             ]
             for each in found.buckets
         ],
-        "Coverage is the share of the video; length in seconds; instances of the class in the video.",
+        "".join(
+            [
+                "Coverage is the share of the video; "
+                if any(each.characteristic == "coverage" for each in found.buckets)
+                else "Coverage is left out, as the ground truth tells no durations; ",
+                "length in seconds; instances of the class in the video. mAP_N is that of these segments alone, ",
+                "without predictions that found others; missed is the share that nothing finds.",
+            ]
+        ),
     )
     return Told([gains, buckets], {"error_analysis": found.to_dict()}, stacks=[stack])
 

@@ -10,6 +10,7 @@ from ..data.feature_interchange import Beside, read_beside
 from ..data.feature_spec import STEP_TOLERANCE, FeatureSpec
 from ..data.feature_time import video_duration
 from ..data.features import Features, FeatureTime, TimelessError, read_features
+from ..errors import FeatureError
 from ..pipeline import Localization, load_head
 from ..sola.adapter import is_adapted
 from .sources import Report
@@ -60,8 +61,11 @@ class FeatureFiles:
         assert spec.steps is not None
         low, high = spec.steps
         if high > low * (1 + STEP_TOLERANCE):
-            problem = f"{error.problem}, and the model was trained on rows {low:g} to {high:g} s apart"
-            raise TimelessError(problem, where=path, cure=f"give its time, as in {flags}") from error
+            problem = (
+                f"{error.problem}, and the model takes rows {low:.3g} to {high:.3g} s apart, by the rate of each video"
+            )
+            cure = f"give its time, as in {flags}, fps being the video's own rate"
+            raise TimelessError(problem, where=path, cure=cure) from error
         if not self._told:
             self._told = True
             note(f"note: {path} does not tell its time; as the model's own features: {flags}")
@@ -88,7 +92,10 @@ class FeatureLocalizer:
         """
         features = timed_to_its_end(self._files.read(path))
         adapted = adapt_raw(features, self._adapter)
-        segments, scores = self._head.localize_with_scores(adapted or features)  # scores [T, K]
+        try:
+            segments, scores = self._head.localize_with_scores(adapted or features)  # scores [T, K]
+        except FeatureError as error:
+            raise FeatureError(error.problem, where=error.where or path, cure=error.cure) from error
         labels = list(dict.fromkeys(segment.label for segment in segments))[:_CURVES]
         curves = {label: scores[:, self._head.classes.index(label)] for label in labels}
         return Localization(segments, features, adapted, curves)

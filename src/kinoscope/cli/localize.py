@@ -70,7 +70,8 @@ def run(
 
     Args:
         files: Videos, or folders of videos. With --model or --boundaries features are taken, too: .safetensors, or
-            .npy of other tools, with their time in --fps, --stride and --clip-length (the model's own if not given).
+            .npy of other tools, with their time in --fps, --stride and --clip-length (the model's own if not given,
+            unless it was trained on videos of several rates).
         model: Folder of a model that `kinoscope train localize` wrote.
         boundaries: Find moments of change instead of segments; this needs no labels and no training. With --model
             they are found in its features, after its adapter.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..engine.presets import Preset as RecipePreset
-from ..errors import OptionError
+from ..errors import OptionError, flag
 from ..localize.recipes import with_recipe
 from ..localize.train_options import LocalizeTrainOptions, SolaMode, check_sola
 from ..sola.options import Preset, SolaOptions
@@ -98,7 +98,10 @@ def run(
         raise OptionError("--sola-preset is an option of SoLa, but --sola is none", cure=cure)
     if not end_to_end and (videos is not None or cache is not None or encoder_rate != 1e-4):
         raise OptionError("--videos, --encoder-rate and --cache go with --end-to-end", cure="add --end-to-end 1")
+    asked = vars(options)
     options, decoding = with_recipe(options, recipe)
+    if told := [f"{flag(name)} {value}" for name, value in vars(options).items() if value != asked[name]]:
+        note(f"note: the official recipe: {', '.join(told)}")
     annotations = read_annotations(labels, dataset=dataset)
     for remark in annotations.remarks:
         note(f"note: {remark}")

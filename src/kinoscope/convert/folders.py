@@ -39,6 +39,8 @@ class Converted:
     """Which release of a localiser it is."""
     time: str = ""
     """Of the features that a localiser takes, in words."""
+    flags: str = ""
+    """The same as options, where feature files have to be given their time."""
 
 
 def convert_encoder(file: Path, source: str, out: Path, *, stream: Stream | None, fps: float | None) -> Converted:
@@ -157,7 +159,10 @@ def convert_localizer(file: Path, out: Path, *, fps: float | None, classes: Path
     rows = f"features of {spec.width} channels, a row of {spec.clip_length:g} frames every {spec.stride:g}"
     told = f"{rows}, at {spec.fps:g} frames per second"
     named = classes is not None or bool(release.labels)
-    return Converted("localizer", None, count(network), release.classes, named, release.name, told)
+    low, high = spec.steps or (0.0, 0.0)
+    flags = "" if low == high else f" --fps {spec.fps:g} --stride {spec.stride:g} --clip-length {spec.clip_length:g}"
+    told += "" if low == high else " or what the video has"
+    return Converted("localizer", None, count(network), release.classes, named, release.name, told, flags)
 
 
 def _names(classes: Path | None, outputs: int) -> Sequence[str]:

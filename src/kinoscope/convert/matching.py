@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightError
+from ..wording import plural
 
 _LISTED = 8
 _NESTED = ("state_dict", "model_state", "model_state_dict", "model")
@@ -51,9 +52,15 @@ def require_match(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, T
         for name, shape in expected.items()
         if name in found and tuple(found[name].shape) != tuple(shape)
     ]
+    problems += [f"{name} holds NaN or infinity" for name in expected if name in found and not _is_finite(found[name])]
     if problems:
         rest = f" and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
-        raise WeightError(f"{len(problems)} tensors do not match: {'; '.join(problems[:_LISTED])}{rest}", cure=cure)
+        tensors = plural(len(problems), "tensor")
+        raise WeightError(f"{tensors} cannot be used: {'; '.join(problems[:_LISTED])}{rest}", cure=cure)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return tensor.is_meta or not tensor.is_floating_point() or bool(tensor.isfinite().all())
 
 
 def rows_of(found: Mapping[str, Tensor], name: str, cure: str) -> int:

@@ -90,18 +90,21 @@ def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
 
     path = Path(path)
     if not path.is_file():
-        raise WeightError("no such file", where=path, cure="check the path")
+        problem = "is a folder, not a checkpoint" if path.is_dir() else "no such file"
+        raise WeightError(problem, where=path, cure="check the path")
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _load(path)
     except pickle.UnpicklingError as error:
-        reason = "it holds more than tensors and plain containers" if "Unsupported" in str(error) else "it is damaged"
+        more = "unsupported global" in str(error).lower()
+        reason = "it holds more than tensors and plain containers" if more else "it is damaged, or no checkpoint"
         cure = "ask its authors for a state dict, or convert it on a machine that you can lose"
         raise WeightError(f"refused: {reason}", where=path, cure=cure) from error
     except Exception as error:  # hostile bytes can raise anything
         reason = (str(error) or "it ends too early").splitlines()[0]
         raise WeightError(f"cannot be read: {reason}", where=path, cure="download it again") from error
     if not isinstance(content, Mapping):
-        raise WeightError(f"holds a {type(content).__name__}, not a state dict", where=path)
+        cure = "give the file with the tensors of the network"
+        raise WeightError(f"holds a {type(content).__name__}, not a state dict", where=path, cure=cure)
     return content
 
 

@@ -126,6 +126,7 @@ def evaluate_detection(
     reasons += why.flaw_reasons(ground_truth.flaws, "ground truth")
     known = np.array([name in truths for name in videos], dtype=bool)
     durations = {name: video.duration for name, video in part.videos.items() if video.duration is not None}
+    reasons += why.beyond_the_video(guess, videos, durations)
     reasons.sort(key=lambda reason: not reason.cure)  # what is clearly wrong first
     return DetectionResult(
         rules,

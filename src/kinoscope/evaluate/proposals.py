@@ -87,7 +87,7 @@ def average_recall(
     if not len(ground_truth):
         raise AnnotationError("there is no true segment to recall")
     if (most is not None and not most >= 1) or (points is not None and points < 1):
-        raise OptionError(f"most is {most} and points {points}, but both must be at least 1")
+        raise OptionError(f"most is {most}, points are {points}, but must be at least 1", cure="100 is usual")
     videos, truth_video = np.unique(ground_truth.video, return_inverse=True)  # [V], [G]
     place = np.searchsorted(videos, proposals.video)
     ours = (place < len(videos)) & (videos[np.minimum(place, len(videos) - 1)] == proposals.video)  # [P]

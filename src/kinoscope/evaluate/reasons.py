@@ -14,6 +14,7 @@ from .matching import SegmentTable
 from .result import Reason
 
 _SHOWN = 5
+_FAR_BEYOND = 1.5  # times the length of the video
 _HINTED = 20  # looking for near names costs time; beyond so many nobody reads them
 
 
@@ -106,6 +107,20 @@ def odd_predictions(predictions: SegmentTable, tie_share: float) -> list[Reason]
         )
         reasons.append(Reason("tied_scores", round(tie_share * len(predictions)), text))
     return reasons
+
+
+def beyond_the_video(predictions: SegmentTable, videos: Sequence[str], durations: Mapping[str, float]) -> list[Reason]:
+    """Predictions that begin after the end of their video, or end far beyond it: given in frames, as a rule."""
+    known = np.array([durations.get(name, np.nan) for name in videos], dtype=np.float64)
+    length = known[predictions.video]
+    over = (predictions.start >= length) | (predictions.end > _FAR_BEYOND * length)  # [P]; NaN is nowhere
+    if not over.any():
+        return []
+    most, of = float((predictions.end[over] / length[over]).max()), videos[int(predictions.video[over.argmax()])]
+    text = f"{plural(int(over.sum()), 'prediction')} of {len(predictions)} lie beyond the end of the video, first of "
+    text += f"{of!r}, up to {most:.3g} times its length"
+    cure = "times are seconds from the beginning; divide frames by their rate" if 2 * over.sum() > over.size else ""
+    return [Reason("beyond_video", int(over.sum()), text, cure=cure)]
 
 
 def flaw_reasons(flaws: Iterable[Flaw], what: str) -> list[Reason]:

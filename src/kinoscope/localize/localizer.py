@@ -111,7 +111,12 @@ class Localizer:
 
     @torch.inference_mode()
     def _look(self, videos: Sequence[Features]) -> list[Seen]:
-        return self._head.look([video.values for video in videos], self.decoding)
+        seen = self._head.look([video.values for video in videos], self.decoding)
+        if not all(np.isfinite(each.class_scores).all() for each in seen):
+            raise WeightError(
+                "the model gives NaN or infinity", cure="its weights are damaged: train or convert it again"
+            )
+        return seen
 
     def _segments(self, seen: Sequence[Seen], videos: Sequence[Features]) -> list[list[Segment]]:
         candidates, times = [each.candidates for each in seen], [video.time for video in videos]

@@ -126,21 +126,32 @@ class LocalizeTask(Task):
         Raises:
             OptionError: all of them are.
         """
-        rows, lost, lengths = self.use.crop_length(self.options.max_length), 0, self.data.lengths
+        rows, lengths = self.use.crop_length(self.options.max_length), self.data.lengths
+        lost, left, first = 0, set[int](), ""
         for video in self.data.videos:
             own = video.segments[:, 1] - video.segments[:, 0]  # [N], in grid units
             hidden = (self.options.crop_keep * own > rows + 2 * video.reach) & (
                 len(self.data.features[video.name]) > rows
             )
-            lost += int((hidden | (own > self.use.longest)).sum())
+            hidden |= own > self.use.longest
+            first = first or (video.name if hidden.any() else "")
+            lost += int(hidden.sum())
+            left |= {*video.labels[~hidden].tolist()}
         if not lost:
             return
         bound = f"up to {min(self.use.longest, rows):g} rows; the longest has {max(lengths):.0f}"
-        problem = f"{lost} of {len(lengths)} training segments are too long for the head ({bound})"
-        cure = "raise --max-length, choose another head or preset, or extract features with a larger stride"
+        are = "is" if lost == 1 else "are"
+        problem = (
+            f"{lost} of {len(lengths)} training segments {are} too long for the head, first of {first!r} ({bound})"
+        )
+        cure = "choose another head or preset, or extract features with a larger stride"
+        if rows == self.options.max_length:
+            cure = f"raise --max-length, {cure}"
         if lost == len(lengths):
             raise OptionError(f"{problem}: nothing can be learned", cure=cure)
-        warnings.warn(f"{problem} and cannot be learned; {cure}", stacklevel=3)
+        gone = [label for number, label in enumerate(self.data.classes) if number not in left]
+        nothing = f"; nothing is left of {', '.join(map(repr, gone))}" if gone else ""
+        warnings.warn(f"{problem} and cannot be learned{nothing}; {cure}", stacklevel=3)
 
     def __len__(self) -> int:
         return len(self.places)

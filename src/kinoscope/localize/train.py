@@ -5,6 +5,7 @@ Not supported: external class scores, more than one feature file per video.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..data.training_part import training_part
 from ..engine import LoopOptions, fit
 from ..sola.adapter import refuse_adapted
 from ..sola.options import SolaOptions
+from ..wording import plural
 from .end_to_end import EndToEnd, EndToEndTask
 from .joint import JointTask
 from .localizer import Localizer
@@ -127,6 +129,11 @@ def _validation(
     names = [name for name in truth.videos if name in features]
     if not names or not any(video.segments for video in truth.videos.values()):
         return None
+    shown = {segment.label for video in truth.videos.values() for segment in video.segments}
+    unseen = sorted(shown - {*data.classes})
+    if unseen:
+        problem = f"{plural(len(unseen), 'label')} of the validation videos, first {unseen[0]!r}, no training video has"
+        warnings.warn(f"{problem}: the mAP counts 0 for each; is it misspelt?", stacklevel=3)
     for name in names:
         check_within(truth, name, features[name])
         data.spec.check(features[name], name)  # before hours of training, not after

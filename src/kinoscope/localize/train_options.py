@@ -147,6 +147,11 @@ class LocalizeTrainOptions:
 
     def _map_options(self, input_width: int, classes: int, lengths: list[float]) -> MapOptions:
         kind = GTadOptions if self.head == "gtad" else BmnOptions
+        if self.preset != "small" and input_width % kind.groups:
+            problem = (
+                f"features have {input_width} channels, but the released {self.head} takes multiples of {kind.groups}"
+            )
+            raise OptionError(problem, cure="choose preset small, or features of another encoder")
         if self.preset == "small":
             options: MapOptions = kind.small(input_width, classes, lengths)
         elif self.preset == "thumos":
