@@ -154,7 +154,7 @@ GEBD's distances**; the finer columns tell a detector from marks at equal distan
 trained with the labels of the training videos, so they know these actions; the detector does not. Its default options
 were chosen on the training videos of GTEA, where the features know the labels by heart. The actions of 50 Salads last
 several times longer: the default finds the movements inside of them, and how long events are has to be said with
-`--kernel-seconds`. The rate of 50 Salads (2.5 rows per second) is about right; only the kernel's widths depend on it."""
+`--kernel-seconds`. The rate of 50 Salads, 2.5 rows a second, is about right; only the kernel's widths depend on it."""
 
 
 def main() -> None:
