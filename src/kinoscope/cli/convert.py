@@ -118,7 +118,7 @@ def _tell(converted: Converted, out: Path, json: bool) -> None:
                 "out": str(out),
                 "kind": converted.kind,
                 "backbone": spec.backbone if spec else None,
-                "stream": spec.stream if spec else None if converted.time else "rgb",
+                "stream": spec.stream if spec else None if converted.kind == "localizer" else "rgb",
                 "parameters": converted.parameters,
                 "classes": converted.classes,
                 "weights": _hash_of(converted, out),

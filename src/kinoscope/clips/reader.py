@@ -44,7 +44,6 @@ class ClipOptions:
     short: Short = "still"
     """What a clip of a video that is shorter shows: it begins by standing ``still``; or goes on and then begins again
     (``wrap``)."""
-
     crop: float = 1.0
     """Side of the square that a network sees where nothing is random, as a share of the short side."""
 

@@ -156,12 +156,12 @@ def convert_localizer(file: Path, out: Path, *, fps: float | None, classes: Path
     spec = release.spec if fps is None else replace(release.spec, fps=fps, steps=None)
     names = release.labels if classes is None and release.labels else _names(classes, release.classes)
     Localizer(network, names, spec, release.decoding).save(out)
-    rows = f"features of {spec.width} channels, a row of {spec.clip_length:g} frames every {spec.stride:g}"
-    told = f"{rows}, at {spec.fps:g} frames per second"
+    told = f"features of {spec.width} channels, a row of {spec.clip_length:g} frames every {spec.stride:g}"
+    told, flags = f"{told}, at {spec.fps:g} frames per second", ""
+    if spec.steps is not None and spec.steps[0] < spec.steps[1]:
+        told += " or what the video has"
+        flags = f" --fps {spec.fps:g} --stride {spec.stride:g} --clip-length {spec.clip_length:g}"
     named = classes is not None or bool(release.labels)
-    low, high = spec.steps or (0.0, 0.0)
-    flags = "" if low == high else f" --fps {spec.fps:g} --stride {spec.stride:g} --clip-length {spec.clip_length:g}"
-    told += "" if low == high else " or what the video has"
     return Converted("localizer", None, count(network), release.classes, named, release.name, told, flags)
 
 

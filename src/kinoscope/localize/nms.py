@@ -17,9 +17,7 @@ from numpy.typing import ArrayLike
 from ..errors import OptionError
 from .intervals import Candidates, Floats, Indices, interval_iou
 from .options import DecodeOptions
-from .rounds import Picks, pick
-
-_ANY = float(np.finfo(np.float64).min)
+from .rounds import LOWEST, Picks, pick
 
 
 def hard_nms(segments: ArrayLike, scores: ArrayLike, iou_threshold: float, max_kept: int | None = None) -> Indices:
@@ -28,7 +26,7 @@ def hard_nms(segments: ArrayLike, scores: ArrayLike, iou_threshold: float, max_k
     Shape:
         segments [N, 2], scores [N] → indices of the kept, best first.
     """
-    return _one_group(segments, scores, max_kept, method="hard", iou_threshold=iou_threshold, min_score=_ANY)[0]
+    return _one_group(segments, scores, max_kept, method="hard", iou_threshold=iou_threshold, min_score=LOWEST)[0]
 
 
 def soft_nms(

@@ -24,7 +24,7 @@ EPS = 1e-6
 Picks = tuple[Indices, Floats]
 """Which candidates, and to what their scores have decayed."""
 
-_LOWEST = float(np.finfo(np.float64).min)
+LOWEST = float(np.finfo(np.float64).min)
 _AT_ONCE = 65536
 """Candidates in one array: few enough for the cache, enough to make a round worth its calls."""
 _GOING = 0.75
@@ -45,7 +45,7 @@ def _pick_together(videos: Sequence[Candidates], options: DecodeOptions) -> list
     video = np.repeat(np.arange(len(videos)), sizes)
     several = options.multiclass and labels.any()
     group = video * (labels.max() + 1) + labels if several else video
-    floors = np.full(len(videos), _LOWEST)
+    floors = np.full(len(videos), LOWEST)
     picked: list[Picks] = [(np.empty(0, np.int64), np.empty(0))]
     fresh = 0
     for table in _tables(group, segments[:, 0]):
@@ -101,10 +101,10 @@ def _rounds(
     """
     start, end = (np.append(bound, np.inf)[table] for bound in segments.T)  # [G, N] each; ∞ overlaps nothing
     left = np.append(scores, -np.inf)[table]  # −∞: taken, dropped, or no candidate
-    min_score = max(options.min_score, _LOWEST)
-    if options.method == "hard" and min_score > _LOWEST:
+    min_score = max(options.min_score, LOWEST)
+    if options.method == "hard" and min_score > LOWEST:
         left[left <= min_score] = -np.inf
-    least = np.full(len(table), _LOWEST)  # [G]
+    least = np.full(len(table), LOWEST)  # [G]
     rounds = 0
     while len(left) and rounds < options.max_segments:
         best = left.argmax(1) + np.arange(len(left)) * left.shape[1]  # [G], places in the flat arrays
